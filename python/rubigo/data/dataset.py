@@ -1,0 +1,213 @@
+"""Datasets: anything with `len()` and `[index]`, and ways to combine them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from math import floor, isclose
+from typing import Any
+
+import rubigo as rg
+
+from .collate import default_collate
+
+
+class Dataset:
+    """A map from an index to a sample; subclasses define `__getitem__` and `__len__`.
+
+    A subclass may also define `batch(indices)`, which returns a whole collated batch at once;
+    the loader uses it in place of one `__getitem__` per sample.
+
+    >>> class Squares(Dataset):
+    ...     def __len__(self):
+    ...         return 4
+    ...     def __getitem__(self, index):
+    ...         return index * index
+    >>> (Squares() + Squares())[5]
+    1
+    """
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define __getitem__")
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+def _size(dataset: Any) -> int:
+    try:
+        return len(dataset)
+    except TypeError:
+        raise TypeError(
+            f"a dataset needs a length: {type(dataset).__name__} does not define __len__"
+        ) from None
+
+
+def _position(index: int, size: int) -> int:
+    """The index counted from the start, where negative ones count from the end."""
+    position = index + size if index < 0 else index
+    if not 0 <= position < size:
+        raise IndexError(f"index {index} is out of range for a dataset of {size} samples")
+    return position
+
+
+def fetch(
+    dataset: Any, indices: Sequence[int], collate_fn: Callable[[list[Any]], Any] = default_collate
+) -> Any:
+    """The collated samples at `indices`, by the dataset's own `batch` where that is the same."""
+    if collate_fn is default_collate and hasattr(dataset, "batch"):
+        return dataset.batch(indices)
+    samples = []
+    for index in indices:
+        try:
+            samples.append(dataset[index])
+        except Exception as error:
+            error.add_note(f"raised while loading sample {index} of {type(dataset).__name__}")
+            raise
+    return collate_fn(samples)
+
+
+class TensorDataset(Dataset):
+    """Rows of tensors that share their first dimension; sample i is the tuple of rows i.
+
+    Args:
+        tensors: tensors of shapes (N, ...), one per field.
+
+    >>> import rubigo as rg
+    >>> data = TensorDataset(rg.tensor([[1.0], [2.0], [3.0]]), rg.tensor([0, 1, 0]))
+    >>> len(data)
+    3
+    >>> [field.tolist() for field in data.batch([2, 0])]
+    [[[3.0], [1.0]], [0, 0]]
+    """
+
+    def __init__(self, *tensors: rg.Tensor):
+        if not tensors:
+            raise ValueError("TensorDataset needs at least one tensor")
+        for position, tensor in enumerate(tensors):
+            if tensor.ndim == 0:
+                raise ValueError(f"tensor {position} has no first dimension to take rows from")
+        sizes = [tensor.shape[0] for tensor in tensors]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"the tensors differ in their number of rows: {sizes}")
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return self.tensors[0].shape[0]
+
+    def __getitem__(self, index: Any) -> tuple[rg.Tensor, ...]:
+        return tuple(tensor[index] for tensor in self.tensors)
+
+    def batch(self, indices: Sequence[int]) -> list[rg.Tensor]:
+        """The rows `indices` of each tensor, gathered by one op per tensor."""
+        rows = rg.tensor([_position(i, len(self)) for i in indices], dtype=rg.int64)
+        return [tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors]
+
+
+class Subset(Dataset):
+    """The samples of `dataset` at `indices`, in that order.
+
+    >>> Subset("abcd", [3, 1])[0]
+    'd'
+    """
+
+    def __init__(self, dataset: Any, indices: Sequence[int]):
+        self.dataset = dataset
+        self.indices = [int(i) for i in indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.indices[index]]
+
+    def batch(self, indices: Sequence[int]) -> Any:
+        """The collated samples at positions `indices` of the subset."""
+        return fetch(self.dataset, [self.indices[i] for i in indices])
+
+
+class ConcatDataset(Dataset):
+    """Datasets one after the other.
+
+    >>> joined = ConcatDataset(["ab", "cde"])
+    >>> len(joined), joined[2], joined[-1]
+    (5, 'c', 'e')
+    """
+
+    def __init__(self, datasets: Sequence[Any]):
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset needs at least one dataset")
+        self.cumulative_sizes = list(accumulate(_size(d) for d in self.datasets))
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int) -> Any:
+        position = _position(index, len(self))
+        which = bisect_right(self.cumulative_sizes, position)
+        start = self.cumulative_sizes[which - 1] if which else 0
+        return self.datasets[which][position - start]
+
+
+class StackDataset(Dataset):
+    """Datasets of one length side by side; a sample is the tuple (or dict) of their samples.
+
+    >>> StackDataset("ab", [0, 1])[1]
+    ('b', 1)
+    >>> StackDataset(letter="ab", label=[0, 1])[1]
+    {'letter': 'b', 'label': 1}
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset takes either positional or keyword datasets")
+        self.datasets: tuple[Any, ...] | dict[str, Any] = kwargs or args
+        sizes = [_size(d) for d in (kwargs.values() if kwargs else args)]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"the datasets differ in length: {sizes}")
+        self._length = sizes[0]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, Mapping):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: rg.Generator | None = None
+) -> list[Subset]:
+    """Splits a dataset at random into disjoint parts.
+
+    Args:
+        dataset: anything with a length.
+        lengths: the parts' sizes, which sum to the whole; or fractions, which sum to 1 (what
+            rounding leaves over goes to the first parts, one sample each).
+        generator: the source of the permutation; the default generator when absent.
+
+    >>> parts = random_split(range(10), [0.75, 0.25], rg.Generator().manual_seed(0))
+    >>> [len(part) for part in parts]
+    [8, 2]
+    """
+    size = _size(dataset)
+    if any(length < 0 for length in lengths):
+        raise ValueError(f"lengths must not be negative, got {list(lengths)}")
+    if all(isinstance(length, int) for length in lengths) and sum(lengths) == size:
+        counts = [int(length) for length in lengths]
+    elif isclose(sum(lengths), 1.0, abs_tol=1e-6):
+        counts = [floor(size * fraction) for fraction in lengths]
+        for extra in range(size - sum(counts)):
+            counts[extra % len(counts)] += 1
+    else:
+        raise ValueError(
+            f"lengths {list(lengths)} sum neither to the dataset's {size} samples nor to 1"
+        )
+    order = rg.randperm(size, generator=generator).tolist()
+    ends = list(accumulate(counts))
+    return [
+        Subset(dataset, order[end - count : end]) for count, end in zip(counts, ends, strict=True)
+    ]

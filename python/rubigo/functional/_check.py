@@ -1,0 +1,61 @@
+"""What the functions of this package check before they compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rubigo._core import ShapeError, Tensor
+
+
+def pair(value: Any, name: str = "argument") -> tuple[int, int]:
+    """One int for both directions, or two."""
+    return sized(value, 2, name)  # pyright: ignore[reportReturnType]
+
+
+def sized(value: Any, n: int, name: str) -> tuple[int, ...]:
+    """``n`` ints from one int or a sequence of ``n``."""
+    if isinstance(value, int):
+        return (value,) * n
+    if isinstance(value, (tuple, list)) and len(value) == n and all(type(v) is int for v in value):
+        return tuple(value)
+    raise TypeError(f"{name} must be an int or {n} ints, got {value!r}")
+
+
+def reduce(loss: Tensor, reduction: str) -> Tensor:
+    """The mean, the sum, or the elements themselves."""
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    check_reduction(reduction)
+    return loss
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuses what is not one of the three names."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+
+
+def same_shape(name: str, input: Tensor, target: Tensor, what: str = "target") -> None:
+    """Refuses to broadcast inside a loss: (8, 1) against (8,) would silently give (8, 8)."""
+    a, b = tuple(input.shape), tuple(target.shape)
+    if a == b or b == ():
+        return
+    if [n for n in a if n != 1] == [n for n in b if n != 1]:
+        hint = f"same elements, other shape: use {what}.reshape(input.shape)"
+        if len(a) == len(b) + 1 and a[-1] == 1:
+            hint = f"drop the last dimension with input.squeeze(-1), or use {what}.unsqueeze(-1)"
+        elif len(b) == len(a) + 1 and b[-1] == 1:
+            hint = f"drop the last dimension with {what}.squeeze(-1), or use input.unsqueeze(-1)"
+    else:
+        hint = f"if broadcasting is meant, say so with {what}.expand_as(input)"
+    raise ShapeError(
+        f"{name}: input has shape {a} and {what} {b}; they must be equal\n  hint: {hint}"
+    )
+
+
+def probability(name: str, p: float) -> None:
+    """Refuses a dropout probability outside [0, 1]."""
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{name}: probability has to be between 0 and 1, but got {p}")

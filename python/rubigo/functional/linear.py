@@ -1,0 +1,158 @@
+"""Products with weights, look-up tables, and distances between vectors."""
+
+from __future__ import annotations
+
+from rubigo import _core
+from rubigo._core import ShapeError, Tensor, linear, one_hot
+
+__all__ = [
+    "bilinear", "cosine_similarity", "embedding", "linear", "normalize", "one_hot",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle",
+]  # fmt: skip
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``y_k = x1^T W_k x2 + b_k``.
+
+    Args:
+        input1: Shape ``(*, in1)``.
+        input2: Shape ``(*, in2)``.
+        weight: Shape ``(out, in1, in2)``.
+        bias: Shape ``(out,)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> w = rg.ones(1, 2, 2)
+        >>> rg.nn.functional.bilinear(rg.ones(2), rg.ones(2), w).tolist()
+        [4.0]
+    """
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(
+            f"bilinear: batch shapes differ: {tuple(input1.shape)} and {tuple(input2.shape)}"
+        )
+    out, in1, in2 = weight.shape
+    if input1.shape[-1] != in1 or input2.shape[-1] != in2:
+        raise ShapeError(
+            f"bilinear: weight {tuple(weight.shape)} takes {in1} and {in2} features, "
+            f"got {input1.shape[-1]} and {input2.shape[-1]}"
+        )
+    # x1 W for all k at once, then a dot product with x2: (..., out, in2) . (..., 1, in2)
+    left = input1.matmul(weight.permute(1, 0, 2).reshape(in1, out * in2))
+    left = left.reshape(*input1.shape[:-1], out, in2)
+    result = (left * input2.unsqueeze(-2)).sum(-1)
+    return result if bias is None else result + bias
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """The rows of ``weight`` at the indices ``input``.
+
+    Args:
+        input: Integers, any shape ``(*)``.
+        weight: Shape ``(num, dim)``.
+        padding_idx: This row receives no gradient; may count from the end.
+
+    Returns:
+        Shape ``(*, dim)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> table = rg.tensor([[0.0, 1.0], [2.0, 3.0]])
+        >>> rg.nn.functional.embedding(rg.tensor([1, 0]), table).tolist()
+        [[2.0, 3.0], [0.0, 1.0]]
+    """
+    if padding_idx is not None:
+        rows = weight.shape[0]
+        if not -rows <= padding_idx < rows:
+            raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
+        padding_idx %= rows
+    return _core.embedding(input, weight, padding_idx)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """``x / max(||x||_p, eps)`` along ``dim``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.normalize(rg.tensor([[3.0, 4.0]]), p=1.0).sum().item()
+        1.0
+    """
+    return input / _norm(input, p, dim, keepdim=True).clamp(min=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """``x1 . x2 / (max(||x1||, eps) * max(||x2||, eps))`` along ``dim``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([[1.0, 0.0]])
+        >>> rg.nn.functional.cosine_similarity(x, -x).tolist()
+        [-1.0]
+    """
+    n1 = _norm(x1, 2.0, dim, keepdim=True).clamp(min=eps)
+    n2 = _norm(x2, 2.0, dim, keepdim=True).clamp(min=eps)
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """``||x1 - x2 + eps||_p`` over the last dimension.
+
+    Example:
+        >>> import rubigo as rg
+        >>> d = rg.nn.functional.pairwise_distance(rg.zeros(1, 4), rg.ones(1, 4))
+        >>> round(d.item(), 3)
+        2.0
+    """
+    return _norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> tuple(rg.nn.functional.pixel_shuffle(rg.zeros(1, 8, 2, 3), 2).shape)
+        (1, 2, 4, 6)
+    """
+    r = upscale_factor
+    *lead, c, h, w = input.shape
+    if r < 1 or c % (r * r):
+        raise ShapeError(f"pixel_shuffle: {c} channels cannot be split by {r} squared")
+    n = len(lead)
+    x = input.reshape(*lead, c // (r * r), r, r, h, w)
+    x = x.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return x.reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``; undoes `pixel_shuffle`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> tuple(rg.nn.functional.pixel_unshuffle(rg.zeros(1, 2, 4, 6), 2).shape)
+        (1, 8, 2, 3)
+    """
+    r = downscale_factor
+    *lead, c, h, w = input.shape
+    if r < 1 or h % r or w % r:
+        raise ShapeError(f"pixel_unshuffle: {h} x {w} pixels cannot be split by {r}")
+    n = len(lead)
+    x = input.reshape(*lead, c, h // r, r, w // r, r)
+    x = x.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return x.reshape(*lead, c * r * r, h // r, w // r)
+
+
+def _norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+    """The p-norm along one dimension, with gradient 0 (not NaN) at 0."""
+    size = x.abs()
+    if p == 1:
+        return size.sum(dim, keepdim=keepdim)
+    if p == float("inf"):
+        return size.amax(dim, keepdim=keepdim)
+    if p <= 0:
+        raise ValueError(f"the norm's order must be positive, got {p}")
+    total = (size.square() if p == 2 else size.pow(p)).sum(dim, keepdim=keepdim)
+    zero = total == 0
+    root = total.masked_fill(zero, 1.0).pow(1.0 / p)
+    return root.masked_fill(zero, 0.0)

@@ -1,0 +1,112 @@
+"""What the metrics accept, and how they refuse what they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rubigo as rg
+
+from ..data.convert import as_tensor as convert
+
+ArrayLike = Any
+"""A tensor, a numpy array, or a (nested) list of numbers."""
+
+
+def as_tensor(values: ArrayLike, name: str) -> rg.Tensor:
+    """The values as a CPU tensor without a gradient."""
+    tensor = convert(values, name)
+    if tensor.is_floating_point() and not hasattr(values, "dtype"):
+        # Python's floats have 53 bits; the default dtype has rounded them.
+        tensor = rg.tensor(list(values), dtype=rg.float64)
+    return tensor.detach().to("cpu")
+
+
+def first_true(flags: rg.Tensor) -> int | None:
+    """The first row in which any flag is set."""
+    if not bool(flags.any()):
+        return None
+    return flags.reshape(flags.shape[0], -1).any(1).tolist().index(True)
+
+
+def refuse(flags: rg.Tensor, values: rg.Tensor, name: str, rule: str) -> None:
+    """Raises a `ValueError` that names the first sample of which a flag is set."""
+    row = first_true(flags)
+    if row is not None:
+        raise ValueError(f"{name} of sample {row} is {values[row].tolist()}: {rule}")
+
+
+def finite(values: rg.Tensor, name: str) -> rg.Tensor:
+    refuse(~rg.isfinite(values), values, name, "it must be finite")
+    return values
+
+
+def labels(values: ArrayLike, name: str, num_classes: int | None = None) -> rg.Tensor:
+    """Class labels of shape (N,) as int64, checked to lie in 0..num_classes-1."""
+    tensor = as_tensor(values, name)
+    if tensor.ndim != 1:
+        raise ValueError(f"{name} must be class labels of shape (N,), got {tuple(tensor.shape)}")
+    if tensor.is_floating_point():
+        finite(tensor, name)
+        refuse(tensor != tensor.floor(), tensor, name, "a label is a whole number")
+    tensor = tensor.to(rg.int64)
+    refuse(tensor < 0, tensor, name, "a label is 0 or more")
+    if num_classes is not None:
+        refuse(tensor >= num_classes, tensor, name, f"labels go from 0 to {num_classes - 1} here")
+    return tensor
+
+
+def same_length(preds: rg.Tensor, target: rg.Tensor) -> None:
+    if preds.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"preds has {preds.shape[0]} samples, target {target.shape[0]} "
+            f"(shapes {tuple(preds.shape)} and {tuple(target.shape)})"
+        )
+
+
+def not_empty(count: int) -> None:
+    if count == 0:
+        raise ValueError("a metric of 0 samples is undefined")
+
+
+def predicted_labels(
+    preds: ArrayLike, threshold: float = 0.5, num_classes: int | None = None
+) -> tuple[rg.Tensor, int | None]:
+    """Labels of predictions, and the number of classes where the predictions tell it.
+
+    Shape (N,) of integers or bools is taken as labels; (N,) of floats as probabilities of class
+    1, compared with `threshold`; (N, C) as one score per class (probabilities or logits, it
+    makes no difference), of which the first largest wins.
+    """
+    tensor = as_tensor(preds, "preds")
+    if tensor.ndim == 2:
+        if tensor.shape[1] < 2:
+            raise ValueError(
+                f"preds of shape {tuple(tensor.shape)} has one column: pass preds[:, 0]"
+            )
+        refuse(rg.isnan(tensor), tensor, "preds", "a score must not be NaN")
+        return tensor.argmax(1), tensor.shape[1]
+    if tensor.ndim == 1 and tensor.is_floating_point():
+        probability(tensor)
+        return (tensor > threshold).to(rg.int64), 2
+    if tensor.ndim != 1:
+        raise ValueError(
+            f"preds must be labels (N,), probabilities (N,) or scores (N, C), got shape "
+            f"{tuple(tensor.shape)}"
+        )
+    return labels(tensor, "preds", num_classes), None
+
+
+def probability(values: rg.Tensor) -> rg.Tensor:
+    refuse(
+        ~((values >= 0) & (values <= 1)),
+        values,
+        "preds",
+        "a probability lies in [0, 1]; turn logits into probabilities by sigmoid or softmax",
+    )
+    return values
+
+
+def count(indices: rg.Tensor, size: int) -> rg.Tensor:
+    """How often each of 0..size-1 occurs, int64."""
+    zeros = rg.zeros(size, dtype=rg.int64)
+    return zeros.scatter_add(0, indices, rg.ones_like(indices))

@@ -1,0 +1,252 @@
+"""Metrics of how well scores rank: ROC AUC, average precision; and the logarithmic loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import rubigo as rg
+
+from .base import Metric
+from .inputs import ArrayLike, as_tensor, count, labels, not_empty, probability, refuse, same_length
+
+Average = Literal["macro", "weighted"] | None
+
+
+def _auc(positive: rg.Tensor, negative: rg.Tensor) -> float:
+    """ROC AUC of the counts at each distinct score, highest first.
+
+    A positive wins against every negative below it and half against those of its own score.
+    """
+    above = positive.cumsum(0) - positive
+    wins = (negative * (above + 0.5 * positive)).sum()
+    return float((wins / (positive.sum() * negative.sum())).item())
+
+
+def _average_precision(positive: rg.Tensor, negative: rg.Tensor) -> float:
+    found = positive.cumsum(0)
+    called = found + negative.cumsum(0)
+    return float(((positive / positive.sum()) * (found / called)).sum().item())
+
+
+def _distinct(scores: rg.Tensor, hit: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
+    """How many positives and negatives have each distinct score, highest first."""
+    ordered, order = scores.sort(descending=True)
+    changes = (ordered[1:] != ordered[:-1]).to(rg.int64)
+    group = rg.cat([rg.zeros(1, dtype=rg.int64), changes.cumsum(0)])
+    groups = int(group[-1].item()) + 1
+    positive = rg.zeros(groups, dtype=rg.float64).scatter_add(0, group, hit[order].to(rg.float64))
+    return positive, count(group, groups).to(rg.float64) - positive
+
+
+def _over_classes(
+    name: str,
+    curve: Callable[[rg.Tensor, rg.Tensor], float],
+    histograms: list[tuple[rg.Tensor, rg.Tensor]],
+    average: Average,
+) -> Any:
+    if average not in ("macro", "weighted", None):
+        raise ValueError(f"average must be 'macro', 'weighted' or None, got {average!r}")
+    values, weights = [], []
+    for position, (positive, negative) in enumerate(histograms):
+        # One histogram is that of class 1 of two; several are one class against the rest.
+        label = 1 if len(histograms) == 1 else position
+        hits, misses = float(positive.sum().item()), float(negative.sum().item())
+        if hits == 0 or (misses == 0 and curve is _auc):
+            raise ValueError(
+                f"{name} is undefined: "
+                + (f"no sample of class {label}" if hits == 0 else f"all are of class {label}")
+            )
+        values.append(curve(positive, negative))
+        weights.append(hits)
+    if len(values) == 1:
+        return values[0]
+    if average is None:
+        return rg.tensor(values, dtype=rg.float64)
+    if average == "macro":
+        weights = [1.0] * len(values)
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+
+def _columns(preds: ArrayLike, target: ArrayLike) -> list[tuple[rg.Tensor, rg.Tensor]]:
+    """Scores and hits (N,) for class 1 of two, or for each class against the rest."""
+    scores = as_tensor(preds, "preds")
+    if scores.ndim not in (1, 2) or (scores.ndim == 2 and scores.shape[1] < 2):
+        raise ValueError(
+            f"preds must be scores of shape (N,) or (N, C), C >= 2, got {tuple(scores.shape)}"
+        )
+    refuse(rg.isnan(scores), scores, "preds", "a score must not be NaN")
+    classes = 2 if scores.ndim == 1 else scores.shape[1]
+    right = labels(target, "target", classes)
+    same_length(scores, right)
+    not_empty(right.shape[0])
+    scores = scores.to(rg.float64)
+    if scores.ndim == 1:
+        return [(scores, right == 1)]
+    if classes == 2:
+        return [(scores[:, 1] - scores[:, 0], right == 1)]
+    return [(scores[:, label], right == label) for label in range(classes)]
+
+
+def roc_auc(preds: ArrayLike, target: ArrayLike, *, average: Average = "macro") -> Any:
+    """The chance that a sample of the class scores above one that is not, ties counting half.
+
+        P(s+ > s-) + P(s+ = s-) / 2
+
+    Args:
+        preds: scores of class 1 (N,), or scores (N, C) for one class against the rest; any
+            increasing scale will do.
+        target: labels (N,).
+        average: over classes: "macro", "weighted" by frequency, or None for a tensor (C,).
+
+    Reference: Hanley and McNeil, "The meaning and use of the area under a receiver operating
+    characteristic (ROC) curve", 1982.
+
+    >>> roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.75
+    """
+    return _over_classes(
+        "roc_auc", _auc, [_distinct(s, hit) for s, hit in _columns(preds, target)], average
+    )
+
+
+def average_precision(preds: ArrayLike, target: ArrayLike, *, average: Average = "macro") -> Any:
+    """The mean precision over the recall steps, without interpolation.
+
+        sum_t (R_t - R_{t-1}) P_t  over the distinct scores t, highest first
+
+    Arguments as for `roc_auc`.
+
+    >>> average_precision([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.8333333333333333
+    """
+    histograms = [_distinct(s, hit) for s, hit in _columns(preds, target)]
+    return _over_classes("average_precision", _average_precision, histograms, average)
+
+
+class ROCAUC(Metric):
+    """`roc_auc` over batches of probabilities, in bounded memory.
+
+    Scores are counted in equal bins of [0, 1]; scores of one bin count as ties. With b bins
+    the result is that of `roc_auc` on scores rounded to 1 / b.
+
+    Args:
+        bins: how many; two counts are kept for each, per class.
+        average: over classes: "macro", "weighted" by frequency, or None for a tensor (C,).
+
+    >>> metric = ROCAUC()
+    >>> metric.update([0.1, 0.4], [0, 0])
+    >>> metric.update([0.35, 0.8], [1, 1])
+    >>> metric.compute()
+    0.75
+    """
+
+    higher_is_better = True
+    name = "roc_auc"
+    _curve = staticmethod(_auc)
+
+    def __init__(self, *, bins: int = 4096, average: Average = "macro"):
+        super().__init__()
+        if bins < 2:
+            raise ValueError(f"bins must be at least 2, got {bins}")
+        self.bins = bins
+        self.average: Average = average
+
+    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor]:
+        scores = as_tensor(preds, "preds")
+        probability(scores)
+        if scores.ndim == 2 and scores.shape[1] == 2:
+            scores = scores[:, 1]
+        histograms = []
+        for column, hit in _columns(scores, target):
+            place = (column * self.bins).floor().clamp(max=self.bins - 1).to(rg.int64)
+            place = self.bins - 1 - place
+            histograms.append(count(place + self.bins * hit.to(rg.int64), 2 * self.bins))
+        return (rg.stack(histograms).reshape(-1, 2, self.bins),)
+
+    def _result(self, histograms: rg.Tensor) -> Any:
+        pairs = []
+        for histogram in histograms.to(rg.float64):
+            used = histogram.sum(0) > 0
+            pairs.append((histogram[1][used], histogram[0][used]))
+        return _over_classes(self.name, self._curve, pairs, self.average)
+
+
+class AveragePrecision(ROCAUC):
+    """`average_precision` over batches of probabilities, in bounded memory, as for `ROCAUC`.
+
+    >>> metric = AveragePrecision()
+    >>> metric.update([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    >>> metric.compute()
+    0.8333333333333333
+    """
+
+    name = "average_precision"
+    _curve = staticmethod(_average_precision)
+
+
+def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[float, int]:
+    scores = as_tensor(preds, "preds")
+    if scores.ndim not in (1, 2) or not scores.is_floating_point():
+        raise ValueError(
+            "preds must be probabilities (or logits) of shape (N,) or (N, C), got "
+            f"{tuple(scores.shape)} of {scores.dtype}"
+        )
+    refuse(rg.isnan(scores), scores, "preds", "a score must not be NaN")
+    tiny = rg.finfo(scores.dtype).eps
+    scores = scores.to(rg.float64)
+    if scores.ndim == 1:
+        other = rg.zeros_like(scores) if logits else 1 - probability(scores)
+        scores = rg.stack([other, scores], 1)
+    right = labels(target, "target", scores.shape[1])
+    same_length(scores, right)
+    if logits:
+        logs = scores.log_softmax(1)
+    else:
+        total = probability(scores).sum(1)
+        refuse((total - 1).abs() > 1e-3, total, "the sum of preds", "probabilities sum to 1")
+        logs = scores.clamp(tiny, 1 - tiny).log()
+    return -float(logs.gather(1, right[:, None]).sum().item()), right.shape[0]
+
+
+def log_loss(preds: ArrayLike, target: ArrayLike, *, logits: bool = False) -> float:
+    """The mean negative logarithm of the probability given to the right class.
+
+        -(1 / N) sum_n log p_n[target_n]
+
+    Args:
+        preds: probabilities of class 1 (N,), or of every class (N, C); they are kept away from
+            0 and 1 by the machine epsilon of their dtype.
+        target: labels (N,).
+        logits: `preds` are scores before the sigmoid (N,) or the softmax (N, C).
+
+    >>> round(log_loss([[0.9, 0.1], [0.2, 0.8]], [0, 1]), 4)
+    0.1643
+    """
+    loss, total = _log_loss_sums(preds, target, logits)
+    not_empty(total)
+    return loss / total
+
+
+class LogLoss(Metric):
+    """`log_loss` over batches.
+
+    >>> metric = LogLoss()
+    >>> metric.update([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    >>> round(metric.compute(), 4)
+    0.1643
+    """
+
+    higher_is_better = False
+    name = "log_loss"
+
+    def __init__(self, *, logits: bool = False):
+        super().__init__()
+        self.logits = logits
+
+    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[float, int]:
+        return _log_loss_sums(preds, target, self.logits)
+
+    def _result(self, loss: float, total: int) -> float:
+        not_empty(total)
+        return loss / total

@@ -1,0 +1,318 @@
+"""Modules and parameters kept in order or by name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, Self, overload
+
+from rubigo._core import Tensor
+
+from .module import Layer, Module, indented
+from .parameter import Parameter
+
+
+def _position(length: int, index: Any) -> int:
+    index = operator.index(index)
+    if not -length <= index < length:
+        raise IndexError(f"index {index} is out of range for {length} items")
+    return index % length
+
+
+class _Numbered(Module):
+    """Modules under the names "0", "1", ...; what `Sequential` and `ModuleList` share."""
+
+    def _items(self) -> list[Any]:
+        return list(self._modules.values())
+
+    def _refill(self, modules: Iterable[Any]) -> None:
+        modules = list(modules)
+        for name in list(self._modules):
+            delattr(self, name)
+        for i, module in enumerate(modules):
+            self.register_module(str(i), module)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items())
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, list(self._modules)[_position(len(self), index)], module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        items = self._items()
+        if not isinstance(index, slice):
+            index = _position(len(items), index)
+        del items[index]
+        self._refill(items)
+
+    def append(self, module: Module) -> Self:
+        """Adds a module at the end."""
+        self.register_module(str(len(self)), module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Adds a module before position ``index``."""
+        if not isinstance(module, Module):
+            raise TypeError(f"expected a Module, got {type(module).__name__}")
+        items = self._items()
+        items.insert(operator.index(index), module)
+        self._refill(items)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Adds modules at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def pop(self, index: int = -1) -> Any:
+        """Removes and returns one module."""
+        module = self._items()[_position(len(self), index)]
+        del self[index]
+        return module
+
+
+class Sequential(_Numbered, Layer):
+    """Modules called one after the other, each on the result of the one before.
+
+    Args:
+        args: Modules in order, or one dict of named modules.
+
+    Example:
+        >>> import rubigo as rg
+        >>> model = rg.nn.Sequential(rg.nn.Linear(4, 8), rg.nn.ReLU(), rg.nn.Linear(8, 2))
+        >>> tuple(model(rg.ones(3, 4)).shape)
+        (3, 2)
+        >>> model[1]
+        ReLU()
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            named = args[0].items()
+        else:
+            named = ((str(i), module) for i, module in enumerate(args))
+        for name, module in named:
+            self.register_module(name, module)
+
+    def forward(self, input: Any) -> Any:
+        values = self.__dict__
+        for name, kind in self._slots.items():
+            if kind == "module":  # a subclass may hold parameters too
+                input = values[name](input)
+        return input
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(dict(list(self._modules.items())[index]))
+        return self._items()[_position(len(self), index)]
+
+
+class ModuleList(_Numbered):
+    """A list of modules whose parameters are found.
+
+    Example:
+        >>> import rubigo as rg
+        >>> layers = rg.nn.ModuleList(rg.nn.Linear(2, 2) for _ in range(3))
+        >>> len(layers), len(list(layers.parameters()))
+        (3, 6)
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self.extend(modules or ())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(self._items()[index])
+        return self._items()[_position(len(self), index)]
+
+    def _child_lines(self) -> list[str]:
+        lines, first = [], 0
+        for text, same in groupby(indented(module) for module in self):
+            count = len(list(same))
+            last = first + count - 1
+            many = f"({first}-{last}): {count} x {text}"
+            lines.append(many if count > 1 else f"({first}): {text}")
+            first = last + 1
+        return lines
+
+
+class ModuleDict(Module):
+    """A dict of modules whose parameters are found.
+
+    Example:
+        >>> import rubigo as rg
+        >>> heads = rg.nn.ModuleDict({"a": rg.nn.Linear(2, 1), "b": rg.nn.Linear(2, 3)})
+        >>> tuple(heads["b"](rg.ones(5, 2)).shape)
+        (5, 3)
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.register_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._modules:
+            raise KeyError(key)
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def keys(self) -> Any:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Any:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Any:
+        """Names and modules."""
+        return self._modules.items()
+
+    def pop(self, key: str) -> Any:
+        """Removes and returns one module."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def clear(self) -> None:
+        """Removes all modules."""
+        for key in list(self):
+            del self[key]
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Adds or replaces modules by name."""
+        for key, module in dict(modules).items():
+            self[key] = module
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, Parameter):
+        return value
+    if isinstance(value, Tensor):
+        return Parameter(value)
+    raise TypeError(f"expected a Tensor, got {type(value).__name__}")
+
+
+class ParameterList(Module):
+    """A list of parameters; tensors put into it become parameters.
+
+    Example:
+        >>> import rubigo as rg
+        >>> weights = rg.nn.ParameterList([rg.zeros(2), rg.zeros(3)])
+        >>> [tuple(p.shape) for p in weights]
+        [(2,), (3,)]
+    """
+
+    def __init__(self, values: Iterable[Tensor] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter([p for p in self._parameters.values() if p is not None])
+
+    @overload
+    def __getitem__(self, index: int) -> Parameter: ...
+    @overload
+    def __getitem__(self, index: slice) -> ParameterList: ...
+    def __getitem__(self, index: int | slice) -> Parameter | ParameterList:
+        items = list(self)
+        if isinstance(index, slice):
+            return ParameterList(items[index])
+        return items[_position(len(items), index)]
+
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        setattr(self, str(_position(len(self), index)), _parameter(value))
+
+    def append(self, value: Tensor) -> Self:
+        """Adds one at the end."""
+        self.register_parameter(str(len(self)), _parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Tensor]) -> Self:
+        """Adds several at the end."""
+        for value in list(values):
+            self.append(value)
+        return self
+
+    def extra_repr(self) -> str:
+        return ", ".join(str(tuple(p.shape)) for p in self)
+
+
+class ParameterDict(Module):
+    """A dict of parameters; tensors put into it become parameters.
+
+    Example:
+        >>> import rubigo as rg
+        >>> table = rg.nn.ParameterDict({"shift": rg.zeros(2)})
+        >>> table["scale"] = rg.ones(2)
+        >>> list(table)
+        ['shift', 'scale']
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parameters[key]
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        self.register_parameter(key, _parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._parameters:
+            raise KeyError(key)
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parameters
+
+    def keys(self) -> Any:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> Any:
+        """The parameters."""
+        return self._parameters.values()
+
+    def items(self) -> Any:
+        """Names and parameters."""
+        return self._parameters.items()
+
+    def update(self, parameters: Mapping[str, Tensor]) -> None:
+        """Adds or replaces parameters by name."""
+        for key, value in parameters.items():
+            self[key] = value
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}: {tuple(p.shape)}" for name, p in self.items())

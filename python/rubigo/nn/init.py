@@ -1,0 +1,264 @@
+"""Starting values of parameters, with PyTorch's formulas. Each fills its tensor in place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import rubigo as rg
+from rubigo._core import Tensor
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through a nonlinearity.
+
+    Example:
+        >>> import rubigo as rg
+        >>> round(rg.nn.init.calculate_gain("relu") ** 2, 6)
+        2.0
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else float(param)
+        return math.sqrt(2.0 / (1 + slope**2))
+    gains = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
+    ones = "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d sigmoid"
+    gains.update(dict.fromkeys(ones.split(), 1.0))
+    if nonlinearity not in gains:
+        raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    return gains[nonlinearity]
+
+
+def fans(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs one output has, and how many outputs one input."""
+    if tensor.dim() < 2:
+        raise ValueError(
+            f"fan in and fan out need a tensor with 2 or more dimensions, got {tuple(tensor.shape)}"
+        )
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform in ``[a, b)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.nn.init.uniform_(rg.empty(100), 2.0, 3.0)
+        >>> bool((x >= 2).all()), bool((x <= 3).all())
+        (True, True)
+    """
+    with rg.no_grad():
+        return tensor.uniform_(a, b, **_optional(generator))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with that mean and standard deviation.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.normal_(rg.empty(2), mean=3.0, std=0.0).tolist()
+        [3.0, 3.0]
+    """
+    with rg.no_grad():
+        return tensor.normal_(mean, std, **_optional(generator))
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+) -> Tensor:
+    """Normal, restricted to ``[a, b]``, by the inverse of the distribution function.
+
+    Example:
+        >>> import rubigo as rg
+        >>> bool((rg.nn.init.trunc_normal_(rg.empty(100)).abs() <= 2).all())
+        True
+    """
+    if std <= 0 or a > b:
+        raise ValueError(f"trunc_normal_: needs std > 0 and a <= b, got {std}, {a}, {b}")
+    low, high = (math.erf((edge - mean) / (std * math.sqrt(2.0))) for edge in (a, b))
+    with rg.no_grad():
+        tensor.uniform_(low, high, **_optional(generator))
+        return tensor.copy_((tensor.erfinv() * (std * math.sqrt(2.0)) + mean).clamp(a, b))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """All elements ``val``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.constant_(rg.empty(2), 0.5).tolist()
+        [0.5, 0.5]
+    """
+    with rg.no_grad():
+        return tensor.fill_(val)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """All ones.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.ones_(rg.empty(2)).tolist()
+        [1.0, 1.0]
+    """
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """All zeros.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.zeros_(rg.empty(2)).tolist()
+        [0.0, 0.0]
+    """
+    return constant_(tensor, 0.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.eye_(rg.empty(2, 3)).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    if tensor.dim() != 2:
+        raise ValueError(f"eye_: expected 2 dimensions, got {tensor.dim()}")
+    with rg.no_grad():
+        return tensor.copy_(rg.eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution that passes as many channels as possible through unchanged.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.dirac_(rg.empty(1, 1, 3)).tolist()
+        [[[0.0, 1.0, 0.0]]]
+    """
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError(f"dirac_: expected 3 to 5 dimensions, got {tensor.dim()}")
+    if tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: {tensor.shape[0]} outputs cannot be split into {groups} groups")
+    per_group = tensor.shape[0] // groups
+    centre = tuple(n // 2 for n in tensor.shape[2:])
+    with rg.no_grad():
+        tensor.zero_()
+        for g in range(groups):
+            for d in range(min(per_group, tensor.shape[1])):
+                tensor[(g * per_group + d, d, *centre)] = 1.0
+    return tensor
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform in ``(-a, a)`` with ``a = gain sqrt(6 / (fan_in + fan_out))``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> bool((rg.nn.init.xavier_uniform_(rg.empty(3, 3)).abs() <= 1).all())
+        True
+
+    Reference: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
+    """
+    bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with standard deviation ``gain sqrt(2 / (fan_in + fan_out))``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> tuple(rg.nn.init.xavier_normal_(rg.empty(3, 5)).shape)
+        (3, 5)
+
+    Reference: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
+    """
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Tensor:
+    """Uniform in ``(-b, b)`` with ``b = gain sqrt(3 / fan)``; ``a`` is the slope below zero.
+
+    Example:
+        >>> import rubigo as rg
+        >>> w = rg.nn.init.kaiming_uniform_(rg.empty(4, 6), nonlinearity="relu")
+        >>> bool((w.abs() <= 1).all())
+        True
+
+    Reference: He et al. 2015, https://arxiv.org/abs/1502.01852
+    """
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Tensor:
+    """Normal with standard deviation ``gain / sqrt(fan)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> tuple(rg.nn.init.kaiming_normal_(rg.empty(3, 5), mode="fan_out").shape)
+        (3, 5)
+
+    Reference: He et al. 2015, https://arxiv.org/abs/1502.01852
+    """
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Normal, with the share ``sparsity`` of each column zero, at random rows.
+
+    Example:
+        >>> import rubigo as rg
+        >>> w = rg.nn.init.sparse_(rg.empty(4, 2), sparsity=0.5)
+        >>> (w == 0).sum(0).tolist()
+        [2, 2]
+
+    Reference: Martens 2010, https://icml.cc/Conferences/2010/papers/458.pdf
+    """
+    if tensor.dim() != 2:
+        raise ValueError(f"sparse_: expected 2 dimensions, got {tensor.dim()}")
+    zeros = math.ceil(sparsity * tensor.shape[0])
+    with rg.no_grad():
+        tensor.normal_(0.0, std, **_optional(generator))
+        keys = rg.rand(*tensor.shape, device=tensor.device, **_optional(generator))
+        rank = keys.argsort(0).argsort(0)
+        return tensor.copy_(tensor.masked_fill(rank < zeros, 0.0))
+
+
+def uniform_fan_in_(weight: Tensor, bias: Tensor | None) -> None:
+    """The start of linear and convolution layers: uniform within ``1 / sqrt(fan_in)``."""
+    fan_in, _ = fans(weight)
+    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+    uniform_(weight, -bound, bound)
+    if bias is not None:
+        uniform_(bias, -bound, bound)
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    fan = fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def _optional(generator: Any) -> dict[str, Any]:
+    return {} if generator is None else {"generator": generator}

@@ -1,0 +1,49 @@
+"""Errors inside a model name the layer they came from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rubigo._core import ShapeError
+
+if TYPE_CHECKING:
+    from .module import Module
+
+# Exact types: a user's own subclass may read its arguments back.
+_KINDS = (
+    ShapeError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    IndexError,
+    MemoryError,
+    NotImplementedError,
+)
+
+
+def annotate(error: Exception, module: Module) -> None:
+    """Puts the path of the failing module before the message.
+
+    Called at each module that the error leaves, innermost first, so the path grows towards the
+    module that the user called.
+    """
+    if type(error) not in _KINDS or len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
+    message, failed, below, path = getattr(
+        error, "_rubigo_origin", (error.args[0], type(module).__name__, module, "")
+    )
+    if below is not module:
+        name = next((n for n, m in module.named_modules() if m is below), None)
+        if name is None:  # made on the fly inside forward: no path leads to it from here
+            return
+        path = f"{name}.{path}" if path else name
+    error._rubigo_origin = (message, failed, module, path)  # pyright: ignore
+    shown = re.sub(r"(^|\.)(\d+)(?=\.|$)", r"[\2]", path)
+    where = f"{shown} ({failed})" if shown else failed
+    error.args = (f"{where}: {message}",)
+
+
+def shape_error(message: str, hint: str | None = None) -> ShapeError:
+    """A `ShapeError` that says what to do."""
+    return ShapeError(f"{message}\n  hint: {hint}" if hint else message)

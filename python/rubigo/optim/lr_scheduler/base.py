@@ -1,0 +1,112 @@
+"""What all schedules share.
+
+A schedule changes each group's learning rate from its value now, not from the start, wherever its
+formula allows. So several schedules on one optimizer multiply.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from rubigo.optim.optimizer import Optimizer
+
+
+class LRScheduler:
+    """Base class: a subclass writes `get_lr`, the new rates of all groups.
+
+    Args:
+        optimizer: Whose learning rates are set.
+        last_epoch: The epoch to continue after; -1 starts anew.
+    """
+
+    _unsaved: tuple[str, ...] = ("optimizer",)
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"expected an Optimizer, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(f"group {i} has no 'initial_lr', so last_epoch cannot be resumed")
+        self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self._step_count = 0
+        self.step()
+
+    def get_lr(self) -> list[float]:
+        """The rates for epoch `last_epoch`, one per group."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_lr()")
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that were set last."""
+        return list(self._last_lr)
+
+    @property
+    def _lrs(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def _set(self, lrs: list[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
+        self._last_lr = self._lrs
+
+    def step(self) -> None:
+        """Moves on by one epoch; call it after the optimizer's `step`."""
+        if self._step_count == 1 and self.optimizer.steps_taken == 0:
+            warnings.warn(
+                "lr_scheduler.step() was called before optimizer.step(), "
+                "so the first learning rate was skipped",
+                stacklevel=2,
+            )
+        self._step_count += 1
+        self.last_epoch += 1
+        self._set(self.get_lr())
+
+    def restart(self) -> None:
+        """Goes back to epoch 0 and the initial rates."""
+        self._set(self.base_lrs)
+        self._step_count = 0
+        self.last_epoch = -1
+        self.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the optimizer and functions."""
+        return {key: value for key, value in vars(self).items() if key not in self._unsaved}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` returned."""
+        vars(self).update(state_dict)
+
+
+def per_group(value: Any, optimizer: Optimizer, name: str) -> list[Any]:
+    """One value for every group, or a list with one for each."""
+    count = len(optimizer.param_groups)
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"expected {count} values for {name}, one per group, got {len(value)}")
+    return list(value)
+
+
+class Momentum:
+    """The momentum of a group, under the name its optimizer has for it."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+            raise ValueError(
+                "optimizer must support momentum or beta1 with cycle_momentum=True\n"
+                "  hint: pass cycle_momentum=False"
+            )
+        self.optimizer = optimizer
+
+    def set(self, values: list[float]) -> None:
+        """Sets one value per group."""
+        for group, value in zip(self.optimizer.param_groups, values, strict=True):
+            if "betas" in group:
+                group["betas"] = (value, *group["betas"][1:])
+            else:
+                group["momentum"] = value

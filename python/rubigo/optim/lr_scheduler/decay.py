@@ -1,0 +1,252 @@
+"""Schedules that only go one way: factors, steps, lines and powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rubigo.optim.optimizer import Optimizer
+
+from .base import LRScheduler, per_group
+
+
+class LambdaLR(LRScheduler):
+    """``lr = initial_lr * f(epoch)``, with one function or one per group.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+        >>> optimizer.step()
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [4.0]
+    """
+
+    _unsaved = ("optimizer", "lr_lambdas")
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        self.lr_lambdas = per_group(lr_lambda, optimizer, "lr_lambda")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [lr * f(self.last_epoch) for lr, f in pairs]
+
+
+class _Factor(LRScheduler):
+    """Multiplies all rates by one factor per epoch."""
+
+    def factor(self, epoch: int) -> float:
+        raise NotImplementedError(f"{type(self).__name__} has no factor()")
+
+    def get_lr(self) -> list[float]:
+        factor = self.factor(self.last_epoch)
+        return [lr * factor for lr in self._lrs]
+
+
+class StepLR(_Factor):
+    """Multiplies the rate by ``gamma`` every ``step_size`` epochs.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> for _ in range(3):
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> schedule.get_last_lr()
+        [4.0]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        if step_size < 1:
+            raise ValueError(f"step_size must be at least 1, got {step_size}")
+        self.step_size = step_size
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        return self.gamma if epoch > 0 and epoch % self.step_size == 0 else 1.0
+
+
+class MultiStepLR(_Factor):
+    """Multiplies the rate by ``gamma`` at each of the epochs ``milestones``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2], gamma=0.5)
+        >>> for _ in range(3):
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> schedule.get_last_lr()
+        [2.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+    ) -> None:
+        self.milestones = sorted(milestones)
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        return self.gamma ** self.milestones.count(epoch)
+
+
+class ExponentialLR(_Factor):
+    """Multiplies the rate by ``gamma`` every epoch.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> optimizer.step()
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [4.0]
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        return self.gamma if epoch > 0 else 1.0
+
+
+class ConstantLR(_Factor):
+    """The rate times ``factor`` for the first ``total_iters`` epochs.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=4)
+        >>> schedule.get_last_lr()
+        [4.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 < factor <= 1.0:
+            raise ValueError(f"factor must be in (0, 1], got {factor}")
+        self.total_iters = total_iters
+        self.start = factor
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        if epoch == 0:
+            return self.start
+        return 1.0 / self.start if epoch == self.total_iters else 1.0
+
+
+class LinearLR(_Factor):
+    """A line from the rate times ``start_factor`` to the rate times ``end_factor``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=4)
+        >>> optimizer.step()
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [5.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 < start_factor <= 1.0:
+            raise ValueError(f"start_factor must be in (0, 1], got {start_factor}")
+        if not 0 <= end_factor <= 1.0:
+            raise ValueError(f"end_factor must be in [0, 1], got {end_factor}")
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        if epoch == 0:
+            return self.start_factor
+        if epoch > self.total_iters:
+            return 1.0
+        rise = self.end_factor - self.start_factor
+        return 1.0 + rise / (self.total_iters * self.start_factor + (epoch - 1) * rise)
+
+
+class PolynomialLR(_Factor):
+    """``lr = initial_lr * (1 - epoch / total_iters)^power``, then 0.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+        >>> optimizer.step()
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [6.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def factor(self, epoch: int) -> float:
+        if epoch == 0 or epoch > self.total_iters:
+            return 1.0
+        left, before = self.total_iters - epoch, self.total_iters - epoch + 1
+        return (left / before) ** self.power
+
+
+class MultiplicativeLR(LRScheduler):
+    """Multiplies the rate by ``f(epoch)`` every epoch, with one function or one per group.
+
+    Example:
+        >>> import rubigo as rg
+        >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=8.0)
+        >>> schedule = rg.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+        >>> optimizer.step()
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [4.0]
+    """
+
+    _unsaved = ("optimizer", "lr_lambdas")
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
+        self.lr_lambdas = per_group(lr_lambda, optimizer, "lr_lambda")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        if self.last_epoch == 0:
+            return self._lrs
+        return [lr * f(self.last_epoch) for lr, f in zip(self._lrs, self.lr_lambdas, strict=True)]

@@ -1,0 +1,188 @@
+"""What all optimizers share: parameter groups, state, and the frame of a step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import rubigo as rg
+from rubigo._core import Tensor
+from rubigo.nn.state import zero_grad
+
+
+class Optimizer:
+    """Base class of optimizers: a subclass writes `_update`, which steps one group.
+
+    Args:
+        params: Parameters, pairs of names and parameters, or dicts with ``"params"`` and the
+            settings of a group.
+        defaults: Settings of the groups that do not bring their own.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, (Tensor, Mapping)):
+            raise TypeError(
+                f"params must be an iterable of tensors or dicts, got {type(params).__name__}"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self.steps_taken = 0
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds parameters with settings of their own, as for a layer that is unfrozen later."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, got {type(param_group).__name__}")
+        group = dict(param_group)
+        params = group["params"]
+        if isinstance(params, set):
+            raise TypeError("parameters must be ordered, a set is not; use a list")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        if params and isinstance(params[0], tuple):
+            group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, got {type(p).__name__}")
+            if not (p.is_leaf or p.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        group["params"] = params
+        for key, value in self.defaults.items():
+            group.setdefault(key, value)
+        taken = {id(p) for g in self.param_groups for p in g["params"]}
+        if len({id(p) for p in params}) < len(params):
+            raise ValueError("a parameter group contains the same parameter twice")
+        if any(id(p) in taken for p in params):
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.check(group)
+        self.param_groups.append(group)
+
+    @staticmethod
+    def check(group: dict[str, Any]) -> None:
+        """Raises ValueError for settings out of range; subclasses say which."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clears the gradients of all parameters."""
+        for group in self.param_groups:
+            zero_grad(group["params"], set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates the parameters that have a gradient.
+
+        Args:
+            closure: Computes the loss again, with gradients, and returns it.
+
+        Returns:
+            What the closure returned.
+        """
+        loss = None
+        if closure is not None:
+            with rg.enable_grad():
+                loss = closure()
+        self.steps_taken += 1
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update(group, params, [p.grad for p in params])
+        return loss
+
+    def _update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
+        raise NotImplementedError(f"{type(self).__name__} has no _update()")
+
+    def _buffers(self, params: list[Tensor], name: str) -> list[Tensor]:
+        """One state tensor per parameter, zeros at first."""
+        buffers = []
+        for p in params:
+            state = self.state[p]
+            buffer = state.get(name)
+            if buffer is None:
+                buffer = state[name] = rg.zeros_like(p.detach())
+            buffers.append(buffer)
+        return buffers
+
+    def _count(self, params: list[Tensor]) -> list[int]:
+        """Counts this step for each parameter."""
+        steps = []
+        for p in params:
+            state = self.state[p]
+            state["step"] = step = int(state.get("step", 0)) + 1
+            steps.append(step)
+        return steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and settings, parameters numbered in order, in PyTorch's layout."""
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers.setdefault(id(p), len(numbers))
+            packed = {key: value for key, value in group.items() if key != "params"}
+            packed["params"] = [numbers[id(p)] for p in group["params"]]
+            groups.append(packed)
+        state = {numbers[id(p)]: dict(values) for p, values in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` returned; tensors are copied to the parameters' devices."""
+        saved = [dict(group) for group in state_dict["param_groups"]]
+        if len(saved) != len(self.param_groups):
+            raise ValueError(
+                f"loaded state dict has {len(saved)} parameter groups, "
+                f"the optimizer {len(self.param_groups)}"
+            )
+        owners: dict[Any, Tensor] = {}
+        for i, (theirs, ours) in enumerate(zip(saved, self.param_groups, strict=True)):
+            if len(theirs["params"]) != len(ours["params"]):
+                raise ValueError(
+                    f"loaded state dict has {len(theirs['params'])} parameters in group {i}, "
+                    f"the optimizer {len(ours['params'])}"
+                )
+            owners.update(zip(theirs["params"], ours["params"], strict=True))
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        for key, values in state_dict["state"].items():
+            # A file may have turned the numbers into text.
+            owner = owners.get(key, owners.get(int(key)) if str(key).isdigit() else None)
+            if owner is None:
+                raise ValueError(f"loaded state dict has state for an unknown parameter {key!r}")
+            state[owner] = {name: _adopted(name, v, owner) for name, v in values.items()}
+        for theirs, ours in zip(saved, self.param_groups, strict=True):
+            theirs.pop("params")
+            ours.update(deepcopy(theirs))
+        self.state = state
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            hidden = ("params", "param_names")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in hidden]
+        return "\n".join([*lines, ")"])
+
+
+def _adopted(name: str, value: Any, owner: Tensor) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if name == "step":
+        return int(value.item())
+    if tuple(value.shape) != tuple(owner.shape):
+        raise ValueError(
+            f"loaded state {name!r} has shape {tuple(value.shape)}, "
+            f"its parameter {tuple(owner.shape)}"
+        )
+    return value.detach().to(device=owner.device, dtype=owner.dtype).clone()
+
+
+def at_least_zero(group: dict[str, Any], *names: str) -> None:
+    """Refuses negative settings."""
+    for name in names:
+        if not group[name] >= 0.0:
+            raise ValueError(f"invalid {name}: {group[name]} (must not be negative)")

@@ -1,0 +1,299 @@
+"""What happens around the loop: stopping, saving, schedules, logs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import rubigo as rg
+
+from .checkpoint import plain
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+Mode = Literal["auto", "min", "max"]
+
+
+class Callback:
+    """Called by the trainer; a subclass overrides the moments it needs.
+
+    What `state_dict` returns is saved in checkpoints and given to `load_state_dict` on resume.
+
+    >>> class Count(Callback):
+    ...     epochs = 0
+    ...     def on_epoch_end(self, trainer, logs):
+    ...         self.epochs += 1
+    >>> Count().state_dict()
+    {}
+    """
+
+    order = 0
+    """Callbacks run by ascending order, then as they were given."""
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After each step of the optimizer."""
+
+    def on_batch_end(self, trainer: Trainer, batch: int, logs: dict[str, float]) -> None:
+        """After each batch; `logs` holds the mean loss of the epoch so far."""
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        """After each epoch and its validation; `trainer.epoch` counts it already."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """At the end of `fit`, also after an error or Ctrl-C."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact resume needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` returned."""
+
+
+class LRSchedulerCallback(Callback):
+    """Steps a learning-rate schedule.
+
+    Args:
+        scheduler: a schedule of `rubigo.optim.lr_scheduler`.
+        interval: "step" (of the optimizer) or "epoch"; when absent, "step" for OneCycleLR and
+            CyclicLR and "epoch" for the others.
+        monitor: the value that ReduceLROnPlateau is given.
+
+    >>> import rubigo as rg
+    >>> optimizer = rg.optim.SGD([rg.nn.Parameter(rg.zeros(1))], lr=1.0)
+    >>> schedule = rg.optim.lr_scheduler.StepLR(optimizer, step_size=10)
+    >>> LRSchedulerCallback(schedule).interval
+    'epoch'
+    """
+
+    def __init__(
+        self,
+        scheduler: Any,
+        interval: Literal["step", "epoch"] | None = None,
+        monitor: str = "val_loss",
+    ):
+        kind = type(scheduler).__name__
+        if interval is None:
+            interval = "step" if kind in ("OneCycleLR", "CyclicLR") else "epoch"
+        if interval not in ("step", "epoch"):
+            raise ValueError(f"interval must be 'step' or 'epoch', got {interval!r}")
+        self.scheduler = scheduler
+        self.interval = interval
+        self.monitor = monitor if kind == "ReduceLROnPlateau" else None
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.interval == "step":
+            self.scheduler.step()
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        if self.interval != "epoch":
+            return
+        if self.monitor is None:
+            self.scheduler.step()
+        else:
+            self.scheduler.step(monitored(self.monitor, logs))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state)
+
+
+def monitored(name: str, logs: dict[str, float]) -> float:
+    """The logged value of that name."""
+    if name not in logs:
+        hint = " (pass validation=... to fit)" if name.startswith("val_") else ""
+        raise ValueError(f"nothing is logged as {name!r}{hint}; there is {', '.join(logs)}")
+    return logs[name]
+
+
+class _Best:
+    """The best value seen of a monitored name."""
+
+    def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0):
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = abs(min_delta)
+        self.value: float | None = None
+
+    def improved(self, trainer: Trainer, logs: dict[str, float]) -> bool:
+        value = monitored(self.monitor, logs)
+        larger = self.mode == "max" or (
+            self.mode == "auto" and trainer.higher_is_better(self.monitor)
+        )
+        if math.isnan(value):
+            return False
+        if self.value is not None:
+            gain = value - self.value if larger else self.value - value
+            if not gain > self.min_delta:
+                return False
+        self.value = value
+        return True
+
+
+class EarlyStopping(Callback):
+    """Stops when a value has not improved for `patience` epochs.
+
+    Args:
+        monitor: a name in the history.
+        patience: epochs without improvement that are put up with.
+        mode: "min", "max", or "auto": as the metric says, and "min" for losses.
+        min_delta: a smaller change is no improvement.
+        restore_best: at the end the model gets back its weights of the best epoch.
+
+    >>> EarlyStopping("val_accuracy", patience=2).patience
+    2
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 3,
+        mode: Mode = "auto",
+        *,
+        min_delta: float = 0.0,
+        restore_best: bool = False,
+    ):
+        self.patience = patience
+        self.restore_best = restore_best
+        self._best = _Best(monitor, mode, min_delta)
+        self._waited = 0
+        self._weights: dict[str, rg.Tensor] | None = None
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        # A run that had ended here does not begin again when its last checkpoint is resumed.
+        trainer.should_stop = trainer.should_stop or self._waited >= self.patience
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        if self._best.improved(trainer, logs):
+            self._waited = 0
+            if self.restore_best:
+                state = trainer.model.state_dict()
+                self._weights = {k: v.detach().to("cpu").clone() for k, v in state.items()}
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            trainer.should_stop = True
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._weights is not None:
+            trainer.model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best.value, "waited": self._waited, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best.value = state["best"]
+        self._waited = state["waited"]
+        self._weights = state["weights"]
+
+
+class ModelCheckpoint(Callback):
+    """Saves after each epoch, or after each that is the best so far.
+
+    A file is written under another name and renamed, so that a crash never leaves half of one.
+
+    Args:
+        path: where to; `{epoch}` in it becomes the number of epochs done.
+        monitor: what decides which epoch is best.
+        mode: "min", "max", or "auto": as the metric says, and "min" for losses.
+        save_best_only: skip epochs that are no improvement.
+        weights_only: the model's state dict instead of `Trainer.save`.
+
+    >>> ModelCheckpoint("run/{epoch}.safetensors").path_of(3)
+    'run/3.safetensors'
+    """
+
+    order = 1
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        monitor: str = "val_loss",
+        mode: Mode = "auto",
+        *,
+        save_best_only: bool = False,
+        weights_only: bool = False,
+    ):
+        self.path = str(path)
+        self.save_best_only = save_best_only
+        self.weights_only = weights_only
+        self._best = _Best(monitor, mode)
+
+    def path_of(self, epoch: int) -> str:
+        """Where the checkpoint of that epoch goes."""
+        return self.path.replace("{epoch}", str(epoch))
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        if self.save_best_only and not self._best.improved(trainer, logs):
+            return
+        path = Path(self.path_of(trainer.epoch))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.weights_only:
+            rg.save(plain(trainer.model.state_dict()), path)
+        else:
+            trainer.save(path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best.value = state["best"]
+
+
+class CSVLogger(Callback):
+    """Writes the history as a table, anew after each epoch.
+
+    Args:
+        path: the file; columns are the names in the history.
+
+    >>> CSVLogger("run/log.csv").path.name
+    'log.csv'
+    """
+
+    def __init__(self, path: str | PathLike[str]):
+        self.path = Path(path)
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        columns = ["epoch", *trainer.history]
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            rows = zip(*trainer.history.values(), strict=True)
+            writer.writerows([number, *row] for number, row in enumerate(rows, 1))
+
+
+class JSONLogger(Callback):
+    """Appends one line of JSON per epoch.
+
+    Args:
+        path: the file; a run that starts at epoch 0 begins it anew.
+
+    >>> JSONLogger("run/log.jsonl").path.name
+    'log.jsonl'
+    """
+
+    def __init__(self, path: str | PathLike[str]):
+        self.path = Path(path)
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if trainer.epoch == 0:
+            self.path.write_text("", encoding="utf-8")
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        entry = {k: v if math.isfinite(v) else None for k, v in logs.items()}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": trainer.epoch, **entry}) + "\n")

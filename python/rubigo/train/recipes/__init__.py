@@ -1,0 +1,1 @@
+"""Whole trainings that the command line offers and the examples spell out."""

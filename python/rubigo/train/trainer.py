@@ -1,0 +1,344 @@
+"""The trainer: one visible loop, with callbacks around it."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+import rubigo as rg
+
+from ..data.convert import as_tensor
+from ..data.sampler import mix_seed
+from ..metrics import BY_NAME, Metric
+from .callbacks import Callback, LRSchedulerCallback
+from .checkpoint import plain, restore_optimizer
+from .feed import as_loader, explain_non_finite, split_batch
+from .history import History
+from .progress import EpochLines, ProgressBar, is_terminal
+
+_FORMAT = "rubigo.trainer/1"
+
+
+class Trainer:
+    """Trains, evaluates and applies a model.
+
+    Args:
+        model: an `nn.Module`, called with the inputs of a batch.
+        optimizer: over the model's parameters.
+        loss: a function of (output, target) that averages over the batch.
+        metrics: metric objects or names from `rubigo.metrics.BY_NAME`, or a dict that names
+            them; each sees (output, target).
+        device: where to train; where the model is, when absent.
+        scheduler: of the learning rate; stepped per batch if it is a OneCycleLR or CyclicLR and
+            per epoch otherwise. Pass an `LRSchedulerCallback` to choose.
+        callbacks: see `rubigo.train.Callback`.
+        clip_norm: gradients are scaled down to this total norm.
+        accumulate_steps: batches whose gradients are averaged before each step.
+
+    >>> import rubigo as rg
+    >>> _ = rg.manual_seed(0)
+    >>> x = rg.arange(8, dtype=rg.float32).reshape(8, 1) / 8
+    >>> model = rg.nn.Linear(1, 1)
+    >>> optimizer = rg.optim.SGD(model.parameters(), lr=0.5)
+    >>> trainer = Trainer(model, optimizer, rg.nn.MSELoss(), metrics=["mae"])
+    >>> history = trainer.fit((x, 2 * x), epochs=50, batch_size=4)
+    >>> history["loss"][-1] < 0.01
+    True
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        loss: Callable[[Any, Any], rg.Tensor],
+        *,
+        metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
+        device: Any = None,
+        scheduler: Any = None,
+        callbacks: Iterable[Callback] = (),
+        clip_norm: float | None = None,
+        accumulate_steps: int = 1,
+    ):
+        if accumulate_steps < 1:
+            raise ValueError(f"accumulate_steps must be at least 1, got {accumulate_steps}")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"clip_norm must be positive, got {clip_norm}")
+        if device is None:
+            device = next((p.device for p in model.parameters()), "cpu")
+        else:
+            model.to(device)
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.metrics = _named(metrics)
+        self.device = device
+        self.clip_norm = clip_norm
+        self.accumulate_steps = accumulate_steps
+        if scheduler is not None and not isinstance(scheduler, LRSchedulerCallback):
+            scheduler = LRSchedulerCallback(scheduler)
+        given = [*callbacks] if scheduler is None else [scheduler, *callbacks]
+        # Checkpoints come last, so that they hold what the other callbacks have learnt.
+        self.callbacks = sorted(given, key=lambda callback: callback.order)
+        self.history = History()
+        self.epoch = 0
+        """Epochs completed."""
+        self.should_stop = False
+        """A callback sets it to end the run after the epoch."""
+        self._seed: int | None = None
+
+    def fit(
+        self,
+        train: Any,
+        epochs: int,
+        *,
+        validation: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        num_workers: int = 0,
+        verbose: int | str = "auto",
+    ) -> History:
+        """Trains until `epochs` epochs are done in all, those before a `load` included.
+
+        Every random number of epoch e (order, dropout) depends only on `seed` and e, so that a
+        resumed run gives the same bits as one that was never interrupted. Ctrl-C leaves a model
+        whose weights, optimizer and schedule belong together, and the history so far.
+
+        Args:
+            train: (x, y) arrays, a dataset, or a DataLoader (which then decides about batches
+                and their order).
+            validation: data to evaluate after each epoch, or None.
+            batch_size, shuffle, num_workers: of the loader made for arrays or a dataset.
+            seed: of the run; it seeds rubigo's default generator anew in each epoch.
+            verbose: "auto" draws a progress bar on a terminal and is quiet elsewhere, 1 prints
+                one line per epoch, 0 nothing.
+        """
+        if self._seed not in (None, seed):
+            raise ValueError(f"this run was begun with seed={self._seed}, got seed={seed}")
+        if self.epoch >= epochs:
+            warnings.warn(
+                f"{self.epoch} epochs are done already, so fit(epochs={epochs}) has nothing to "
+                "do: `epochs` counts from the start of the run",
+                stacklevel=2,
+            )
+            return self.history
+        self._seed = seed
+        loader = as_loader(train, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        if len(loader) == 0:
+            raise ValueError("the training data has 0 samples")
+        callbacks = [*self._reporters(verbose, epochs, len(loader)), *self.callbacks]
+        self.should_stop = False
+        try:
+            for callback in callbacks:
+                callback.on_fit_begin(self)
+            while self.epoch < epochs and not self.should_stop:
+                self._epoch(loader, validation, batch_size, callbacks)
+        finally:
+            for callback in callbacks:
+                callback.on_fit_end(self)
+        return self.history
+
+    def _epoch(
+        self, loader: Any, validation: Any, batch_size: int, callbacks: list[Callback]
+    ) -> None:
+        started = time.perf_counter()
+        assert self._seed is not None
+        rg.manual_seed(mix_seed(self._seed, self.epoch))
+        loader.set_epoch(self.epoch)
+        self._reset_metrics()
+        self.model.train()
+        self.optimizer.zero_grad()
+        total, samples, batches, rate = 0.0, 0, len(loader), 0.0
+        for number, batch in enumerate(loader):
+            where = f"epoch {self.epoch}, batch {number}"
+            inputs, target, size = split_batch(batch, self.device, where)
+            first = number - number % self.accumulate_steps
+            group = min(self.accumulate_steps, batches - first)
+            output, value = self._backward(inputs, target, group, where)
+            if number + 1 == first + group:
+                rate = float(self.optimizer.param_groups[0]["lr"])
+                with _uninterrupted():
+                    self._step()
+                    for callback in callbacks:
+                        callback.on_step_end(self)
+            total, samples = total + value * size, samples + size
+            for metric in self.metrics.values():
+                metric.update(output.detach(), target)
+            for callback in callbacks:
+                callback.on_batch_end(self, number, {"loss": total / samples})
+        if samples == 0:
+            raise ValueError(f"epoch {self.epoch}: the training data gave no batches")
+        logs = {"loss": total / samples, **self._results()}
+        if validation is not None:
+            scores = self.evaluate(validation, batch_size)
+            logs |= {f"val_{name}": score for name, score in scores.items()}
+        # The rate of the last step, not what the schedule has set for the next one.
+        logs["lr"] = rate
+        logs["seconds"] = time.perf_counter() - started
+        with _uninterrupted():
+            self.epoch += 1
+            self.history.append(logs)
+            for callback in callbacks:
+                callback.on_epoch_end(self, logs)
+
+    def _backward(
+        self, inputs: list[rg.Tensor], target: rg.Tensor, group: int, where: str
+    ) -> tuple[Any, float]:
+        output = self.model(*inputs)
+        loss = self.loss(output, target)
+        if loss.ndim != 0:
+            raise ValueError(
+                f"the loss must be one number, got shape {tuple(loss.shape)}: average it"
+            )
+        value = float(loss.item())
+        if not math.isfinite(value):
+            reason = explain_non_finite(self.model, inputs, output, target)
+            raise FloatingPointError(f"the loss is {value} in {where}: {reason}")
+        (loss if group == 1 else loss / group).backward()
+        return output, value
+
+    def _step(self) -> None:
+        if self.clip_norm is not None:
+            rg.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def evaluate(self, data: Any, batch_size: int = 32) -> dict[str, float]:
+        """The mean loss and the metrics over `data`, in evaluation mode.
+
+        Args:
+            data: as for `fit`; visited in order.
+        """
+        self._reset_metrics()
+        total, samples = 0.0, 0
+        with _evaluating(self.model):
+            for number, batch in enumerate(as_loader(data, batch_size)):
+                where = f"evaluation, batch {number}"
+                inputs, target, size = split_batch(batch, self.device, where)
+                output = self.model(*inputs)
+                total += float(self.loss(output, target).item()) * size
+                samples += size
+                for metric in self.metrics.values():
+                    metric.update(output, target)
+        if samples == 0:
+            raise ValueError("cannot evaluate on 0 samples")
+        return {"loss": total / samples, **self._results()}
+
+    def predict(self, x: Any, batch_size: int = 256) -> rg.Tensor:
+        """The model's outputs for inputs `x` of shape (N, ...), joined, on the CPU."""
+        x = as_tensor(x, "x")
+        if x.ndim == 0 or x.shape[0] == 0:
+            raise ValueError("cannot predict 0 samples")
+        with _evaluating(self.model):
+            parts = [
+                self.model(x[start : start + batch_size].to(self.device)).to("cpu")
+                for start in range(0, x.shape[0], batch_size)
+            ]
+        return rg.cat(parts)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes all that continuing needs: model, optimizer, callbacks, epoch, seed, history.
+
+        The file replaces an older one in one step; an interrupted save leaves that as it was.
+        Resuming is exact from the end of an epoch.
+        """
+        state = {
+            "format": _FORMAT,
+            "epoch": self.epoch,
+            "seed": self._seed,
+            "history": dict(self.history),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+        }
+        rg.save(plain(state), path)
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Takes up the state `save` wrote; model, optimizer and callbacks must be made alike."""
+        state = rg.load(path)
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise ValueError(f"{path} is not a trainer's checkpoint ({_FORMAT})")
+        if len(state["callbacks"]) != len(self.callbacks):
+            raise ValueError(
+                f"{path} was saved with {len(state['callbacks'])} callbacks (scheduler "
+                f"included), this trainer has {len(self.callbacks)}"
+            )
+        self.model.load_state_dict(state["model"])
+        restore_optimizer(self.optimizer, state["optimizer"])
+        for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(saved)
+        self.history = History(state["history"])
+        self.epoch = state["epoch"]
+        self._seed = state["seed"]
+
+    def higher_is_better(self, monitor: str) -> bool:
+        """Whether a larger value of a logged name is better; losses are better small."""
+        metric = self.metrics.get(monitor.removeprefix("val_"))
+        return False if metric is None else metric.higher_is_better
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def _results(self) -> dict[str, float]:
+        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
+
+    def _reporters(self, verbose: int | str, epochs: int, batches: int) -> list[Callback]:
+        if verbose not in ("auto", 0, 1):
+            raise ValueError(f"verbose must be 'auto', 0 or 1, got {verbose!r}")
+        if verbose != 0 and is_terminal():
+            return [ProgressBar(epochs, batches)]
+        return [EpochLines(epochs)] if verbose == 1 else []
+
+
+def _named(metrics: Iterable[str | Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
+    if isinstance(metrics, Mapping):
+        return {str(name): metric for name, metric in metrics.items()}
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    named: dict[str, Metric] = {}
+    for metric in metrics:
+        if isinstance(metric, str):
+            if metric not in BY_NAME:
+                raise ValueError(f"unknown metric {metric!r}; known: {', '.join(sorted(BY_NAME))}")
+            metric = BY_NAME[metric]()
+        named[metric.name] = metric
+    return named
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode without gradients; every submodule's own mode comes back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with rg.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds Ctrl-C back until the block is done, so that no update is left half made."""
+    ours = threading.current_thread() is threading.main_thread()
+    # A handler that Python did not install (None) could not be put back.
+    if not ours or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    pressed: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)

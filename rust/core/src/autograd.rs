@@ -1,0 +1,328 @@
+//! Reverse-mode differentiation: a tape of nodes, made as ops run and walked by `backward`.
+//! No op has a name here: a node carries its row, and the row its rule.
+
+mod engine;
+mod inplace;
+mod node;
+mod rules;
+
+pub use engine::{backward, order};
+pub use inplace::{apply_inplace, write};
+pub use node::{Backward, Edge, Hook, Leaf, Node, OutMeta, Saved, edge_of};
+pub use rules::{Grads, Vjp};
+
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::ops::{Attrs, Call, Grad, OpDef};
+use crate::tensor::Tensor;
+use node::{Kind, OpNode};
+use smallvec::SmallVec;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+thread_local! {
+    static ENABLED: Cell<bool> = const { Cell::new(true) };
+}
+
+pub fn is_enabled() -> bool {
+    ENABLED.get()
+}
+
+/// Switches recording on this thread; gives the old setting.
+pub fn set_enabled(on: bool) -> bool {
+    ENABLED.replace(on)
+}
+
+/// Restores the setting of recording when dropped.
+pub struct GradMode(bool);
+
+impl GradMode {
+    pub fn set(on: bool) -> Self {
+        Self(set_enabled(on))
+    }
+}
+
+impl Drop for GradMode {
+    fn drop(&mut self) {
+        set_enabled(self.0);
+    }
+}
+
+pub struct NoGrad;
+impl NoGrad {
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new() -> GradMode {
+        GradMode::set(false)
+    }
+}
+
+static SEQUENCE: AtomicU64 = AtomicU64::new(1);
+
+/// What autograd knows of one variable.
+#[derive(Default)]
+pub(crate) struct Meta {
+    /// Whether the edge is set: the answer most ops need, without the lock.
+    tracked: AtomicBool,
+    state: Mutex<Option<Box<State>>>,
+}
+
+#[derive(Default)]
+struct State {
+    edge: Edge,
+    /// Where `.grad` lives: for leaves, and for others after `retain_grad`.
+    slot: Option<Arc<Leaf>>,
+    view: Option<View>,
+}
+
+/// How a view was made from its base, so that its history can be made anew after in-place writes.
+#[derive(Clone)]
+pub(crate) struct View {
+    base: Tensor,
+    chain: SmallVec<[(&'static OpDef, Attrs); 1]>,
+    version: u32,
+}
+
+impl Meta {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<State>>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tensor {
+    fn state<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(self.0.meta.lock().get_or_insert_default())
+    }
+
+    pub(crate) fn set_edge(&self, edge: Edge) {
+        let tracked = !matches!(edge, Edge::None);
+        if tracked || self.0.meta.tracked.load(Ordering::Acquire) {
+            self.state(|s| s.edge = edge);
+            self.0.meta.tracked.store(tracked, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn view(&self) -> Option<View> {
+        self.0.meta.lock().as_ref().and_then(|s| s.view.clone())
+    }
+
+    /// The tensor that this one is a view of.
+    pub fn base(&self) -> Option<Tensor> {
+        self.view().map(|v| v.base)
+    }
+
+    /// Makes the history of a view anew when its base was written since.
+    fn refresh(&self) {
+        let version = self.version();
+        if version == 0 {
+            return;
+        }
+        let Some(view) = self.view() else { return };
+        if view.version == version || !view.base.0.meta.tracked.load(Ordering::Acquire) {
+            return;
+        }
+        let _mode = GradMode::set(true);
+        if let Ok(fresh) = replay(&view.chain, &view.base) {
+            let edge = fresh.state(|s| s.edge.clone());
+            self.set_edge(edge);
+            self.state(|s| s.view.as_mut().map(|v| v.version = version));
+        }
+    }
+
+    pub fn requires_grad(&self) -> bool {
+        if self.version() != 0 {
+            self.refresh();
+        }
+        self.0.meta.tracked.load(Ordering::Acquire)
+    }
+
+    pub fn is_leaf(&self) -> bool {
+        !matches!(self.edge(), Edge::Node(..))
+    }
+
+    /// Where this tensor's gradient goes.
+    pub fn edge(&self) -> Edge {
+        if !self.requires_grad() {
+            return Edge::None;
+        }
+        self.0.meta.lock().as_ref().map(|s| s.edge.clone()).unwrap_or_default()
+    }
+
+    pub fn grad_fn(&self) -> Option<Arc<Node>> {
+        match self.edge() {
+            Edge::Node(node, _) => Some(node),
+            _ => None,
+        }
+    }
+
+    pub fn set_requires_grad(&self, on: bool) -> Result<()> {
+        match self.edge() {
+            Edge::Node(..) if on => return Ok(()),
+            Edge::Node(..) => {
+                return Err(Error::runtime(
+                    "you can only change requires_grad flags of leaf variables",
+                )
+                .hint("use .detach() for a tensor that takes no part in the graph"));
+            }
+            _ => {}
+        }
+        if on && !self.dtype().is_float() {
+            return Err(Error::runtime(format!(
+                "only tensors of floating point dtype can require gradients, got {}",
+                self.dtype().name()
+            ))
+            .hint("cast it first: x.float()"));
+        }
+        let edge = if on { Edge::Leaf(self.slot()) } else { Edge::None };
+        self.set_edge(edge);
+        Ok(())
+    }
+
+    /// Where the gradient is kept, made at first use.
+    fn slot(&self) -> Arc<Leaf> {
+        self.state(|s| s.slot.get_or_insert_with(|| Arc::new(Leaf::new(self))).clone())
+    }
+
+    pub fn leaf_slot(&self) -> Option<Arc<Leaf>> {
+        self.0.meta.lock().as_ref().and_then(|s| s.slot.clone())
+    }
+
+    pub fn grad(&self) -> Option<Tensor> {
+        self.leaf_slot().and_then(|s| s.grad())
+    }
+
+    pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
+        if let Some(g) = &grad {
+            if g.shape() != self.shape() {
+                return Err(Error::shape(format!(
+                    "a gradient of shape {} was assigned to a tensor of shape {}",
+                    crate::layout::show(g.shape()),
+                    crate::layout::show(self.shape())
+                )));
+            }
+            if g.device() != self.device() || g.dtype() != self.dtype() {
+                return Err(Error::type_(format!(
+                    "a gradient of {} on {} was assigned to a tensor of {} on {}",
+                    g.dtype().name(),
+                    g.device(),
+                    self.dtype().name(),
+                    self.device()
+                )));
+            }
+            self.slot().set_grad(grad);
+        } else if let Some(slot) = self.leaf_slot() {
+            slot.set_grad(None);
+        }
+        Ok(())
+    }
+
+    /// Keeps the gradient of a tensor that is no leaf.
+    pub fn retain_grad(&self) -> Result<()> {
+        match self.edge() {
+            Edge::None => Err(Error::runtime("can't retain_grad on a tensor that has requires_grad=False")),
+            Edge::Leaf(_) => Ok(()),
+            Edge::Node(node, nr) => {
+                node.retain(nr, self.slot());
+                Ok(())
+            }
+        }
+    }
+
+    /// Calls `hook` with the gradient when it is known; a tensor it returns replaces the gradient.
+    pub fn register_hook(&self, hook: Hook) -> Result<u64> {
+        let id = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        match self.edge() {
+            Edge::None => {
+                return Err(Error::runtime(
+                    "cannot register a hook on a tensor that doesn't require gradient",
+                ));
+            }
+            Edge::Leaf(leaf) => leaf.add_hook(id, hook),
+            Edge::Node(node, nr) => node.add_hook(nr, id, hook),
+        }
+        Ok(id)
+    }
+
+    /// The same variable (gradient, hooks, `requires_grad`) over other data: `p.data = t`.
+    pub fn with_data(&self, data: &Tensor) -> Tensor {
+        let out = data.detach();
+        let (edge, slot) = self.state(|s| (s.edge.clone(), s.slot.clone()));
+        if let Some(slot) = &slot {
+            slot.moved_to(&out);
+        }
+        out.state(|s| s.slot = slot);
+        if let Edge::Leaf(_) = edge {
+            out.set_edge(edge);
+        }
+        out
+    }
+}
+
+fn replay(chain: &[(&'static OpDef, Attrs)], base: &Tensor) -> Result<Tensor> {
+    let mut t = base.clone();
+    for (op, attrs) in chain {
+        t = crate::apply::call(op, &[&t], attrs)?;
+    }
+    Ok(t)
+}
+
+/// The result of a view op, with the note of how it was made.
+pub(crate) fn make_view(call: &Call, layout: Layout) -> Tensor {
+    let x = call.x(0);
+    let out = x.alias(layout);
+    let parent = x.view();
+    let base_tracked =
+        parent.as_ref().map_or_else(|| x.requires_grad(), |v| v.base.requires_grad());
+    // Under no_grad a view of a tracked tensor is cut off from its history, as `detach` would.
+    if is_enabled() || !base_tracked {
+        let step = (call.op, Attrs::from(call.attrs));
+        let (base, mut chain) =
+            parent.map_or_else(|| (x.clone(), SmallVec::new()), |v| (v.base, v.chain));
+        chain.push(step);
+        let version = out.version();
+        out.state(|s| s.view = Some(View { base, chain, version }));
+    }
+    out
+}
+
+/// Puts the op on the tape, if recording is on and an input asks for it.
+pub(crate) fn record(call: &Call, outs: &[Tensor]) -> Result<()> {
+    if !is_enabled() || !call.tensors().any(Tensor::requires_grad) {
+        return Ok(());
+    }
+    if !outs.iter().any(|o| o.dtype().is_float()) {
+        return Ok(());
+    }
+    let needs = |i: usize| call.opt(i).is_some_and(Tensor::requires_grad);
+    let (input_mask, output_mask) = match call.op.grad {
+        Grad::None(_) | Grad::Inner => return Ok(()),
+        Grad::Rule { inputs, outputs, .. } => (inputs, outputs),
+        Grad::Row => crate::ops::row::saves(call, &needs),
+    };
+    // The composite definition of a fused op is read for higher derivatives: it needs every input.
+    let input_mask = if call.op.composite.is_some() { u32::MAX } else { input_mask };
+    let save = |i: usize, t: &Tensor, mask: u32| (mask >> i.min(31) & 1 == 1).then(|| Saved::new(t));
+    let node = Arc::new(Node::new(
+        Kind::Op(OpNode {
+            op: call.op,
+            attrs: call.attrs.into(),
+            inputs: call.inputs.iter().map(|t| t.as_ref().map(OutMeta::of)).collect(),
+            saved: Mutex::new(Some((
+                call.inputs
+                    .iter()
+                    .enumerate()
+                    .map(|(i, t)| t.as_ref().and_then(|t| save(i, t, input_mask)))
+                    .collect(),
+                outs.iter().enumerate().map(|(i, t)| save(i, t, output_mask)).collect(),
+            ))),
+        }),
+        call.inputs.iter().map(|t| t.as_ref().map(Tensor::edge).unwrap_or_default()).collect(),
+        outs.iter().map(OutMeta::of).collect(),
+    ));
+    for (nr, out) in outs.iter().enumerate() {
+        if out.dtype().is_float() {
+            out.set_edge(Edge::Node(node.clone(), nr as u32));
+        }
+    }
+    Ok(())
+}

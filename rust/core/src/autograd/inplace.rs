@@ -1,0 +1,119 @@
+//! In-place forms: the functional op, then its result written back, then the history rewritten.
+
+use super::node::{Backward, Edge, Node, OutMeta};
+use super::{GradMode, Grads, is_enabled, replay};
+use crate::apply::apply;
+use crate::error::{Error, Result};
+use crate::layout::show;
+use crate::ops::{self, Attr, Attrs, OpDef};
+use crate::tensor::Tensor;
+use smallvec::{SmallVec, smallvec};
+
+/// `x.op_(..)`: runs the op and stores its result in its first input.
+pub fn apply_inplace(
+    op: &'static OpDef,
+    inputs: &[Option<Tensor>],
+    attrs: &[Attr],
+) -> Result<Tensor> {
+    let x = inputs[0].clone().expect("an in-place op has a first input");
+    let named = |e: Error| e.in_op(op.name);
+    check_target(&x).map_err(named)?;
+    let records = is_enabled() && inputs.iter().flatten().any(Tensor::requires_grad);
+    let mut args: SmallVec<[Option<Tensor>; 4]> = inputs.into();
+    if records {
+        // A rule may read the old value, which the write below destroys.
+        let old = ops::cast::copy_data(&x)?;
+        old.set_edge(x.edge());
+        args[0] = Some(old);
+    }
+    let result = apply(op, &args, attrs)?.swap_remove(0);
+    if result.shape() != x.shape() {
+        return Err(named(Error::shape(format!(
+            "the result has shape {}, which does not fit the in-place target of shape {}",
+            show(result.shape()),
+            show(x.shape())
+        ))));
+    }
+    if result.dtype().category() > x.dtype().category() {
+        return Err(named(Error::type_(format!(
+            "result type {} can't be cast to the in-place target's {}",
+            result.dtype().name(),
+            x.dtype().name()
+        ))
+        .hint("use the out-of-place form, or cast the target first")));
+    }
+    write(&x, &result)?;
+    Ok(x)
+}
+
+/// Refuses targets whose elements overlap and leaves that require a gradient.
+fn check_target(x: &Tensor) -> Result<()> {
+    if is_enabled() && x.requires_grad() {
+        let base_leaf = x.base().is_some_and(|b| b.is_leaf() && b.requires_grad());
+        if matches!(x.edge(), Edge::Leaf(_)) || base_leaf {
+            let what = if base_leaf { "a view of a leaf Variable" } else { "a leaf Variable" };
+            return Err(Error::runtime(format!(
+                "{what} that requires grad is being used in an in-place operation"
+            ))
+            .hint("do it inside `with rubigo.no_grad():`, or use the out-of-place form"));
+        }
+    }
+    if x.layout().may_self_overlap() {
+        return Err(Error::runtime(
+            "unsupported operation: more than one element of the written-to tensor refers to a \
+             single memory location",
+        )
+        .hint("clone() the expanded tensor before writing to it"));
+    }
+    Ok(())
+}
+
+/// Stores `value` (broadcast, cast) in `x` and gives `x` its history.
+pub fn write(x: &Tensor, value: &Tensor) -> Result<()> {
+    check_target(x)?;
+    let history = is_enabled() && (x.requires_grad() || value.requires_grad());
+    // Cast and expanded as ops, so that the gradient finds its way back.
+    let fitted = if history {
+        let v = ops::cast::to_device(&ops::cast::to(value, x.dtype())?, x.device())?;
+        ops::view::expand(&v, x.shape())?
+    } else {
+        value.clone()
+    };
+    ops::cast::store(x, &fitted)?;
+    x.storage().bump_version();
+    if !history {
+        return Ok(());
+    }
+    let Some(view) = x.view() else {
+        x.set_edge(fitted.edge());
+        return Ok(());
+    };
+    // The base now depends on what was written into this part of it; every view of the base, this
+    // one too, makes its history anew when it is asked for.
+    let rule = ViewWrite { chain: view.chain.to_vec(), part: OutMeta::of(x) };
+    let edges = smallvec![view.base.edge(), fitted.edge()];
+    let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
+    view.base.set_edge(Edge::Node(node, 0));
+    Ok(())
+}
+
+struct ViewWrite {
+    chain: Vec<(&'static OpDef, Attrs)>,
+    part: OutMeta,
+}
+
+impl Backward for ViewWrite {
+    fn name(&self) -> String {
+        "copy_slices".to_string()
+    }
+
+    fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> Result<Grads> {
+        let Some(g) = &grads[0] else { return Ok(smallvec![None, None]) };
+        let _mode = GradMode::set(create_graph);
+        let part = replay(&self.chain, g)?;
+        let rest = ops::cast::copy(g)?;
+        let hole = replay(&self.chain, &rest)?;
+        write(&hole, &Tensor::scalar(0.0, self.part.dtype)?)?;
+        Ok(smallvec![Some(rest), Some(part)])
+    }
+}

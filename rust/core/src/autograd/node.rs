@@ -1,0 +1,258 @@
+//! Nodes of the tape, and the leaves where gradients are kept.
+
+use super::{Grads, SEQUENCE};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::layout::Dims;
+use crate::ops::{Attrs, OpDef};
+use crate::storage::Device;
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a gradient goes: nowhere, into a leaf, or to output `n` of a node.
+#[derive(Clone, Default)]
+pub enum Edge {
+    #[default]
+    None,
+    Leaf(Arc<Leaf>),
+    Node(Arc<Node>, u32),
+}
+
+pub fn edge_of(t: Option<&Tensor>) -> Edge {
+    t.map(Tensor::edge).unwrap_or_default()
+}
+
+/// What is needed of a tensor to make a gradient for it.
+#[derive(Clone, Debug)]
+pub struct OutMeta {
+    pub shape: Dims,
+    pub dtype: DType,
+    pub device: Device,
+}
+
+impl OutMeta {
+    pub fn of(t: &Tensor) -> Self {
+        Self { shape: t.dims(), dtype: t.dtype(), device: t.device() }
+    }
+
+    pub fn zeros(&self) -> Result<Tensor> {
+        Tensor::zeros(&self.shape, self.dtype, self.device)
+    }
+}
+
+/// The place of one variable's gradient.
+pub struct Leaf {
+    meta: Mutex<OutMeta>,
+    grad: Mutex<Option<Tensor>>,
+    hooks: Mutex<Vec<(u64, Hook)>>,
+    after: Mutex<Vec<(u64, Hook)>>,
+}
+
+impl Leaf {
+    pub(super) fn new(t: &Tensor) -> Self {
+        Self {
+            meta: Mutex::new(OutMeta::of(t)),
+            grad: Mutex::new(None),
+            hooks: Mutex::default(),
+            after: Mutex::default(),
+        }
+    }
+
+    pub fn meta(&self) -> OutMeta {
+        lock(&self.meta).clone()
+    }
+
+    pub(super) fn moved_to(&self, t: &Tensor) {
+        *lock(&self.meta) = OutMeta::of(t);
+    }
+
+    pub fn grad(&self) -> Option<Tensor> {
+        lock(&self.grad).clone()
+    }
+
+    pub fn set_grad(&self, grad: Option<Tensor>) {
+        // The old gradient is dropped outside the lock: its graph may run destructors.
+        let old = std::mem::replace(&mut *lock(&self.grad), grad);
+        drop(old);
+    }
+
+    pub(super) fn add_hook(&self, id: u64, hook: Hook) {
+        lock(&self.hooks).push((id, hook));
+    }
+
+    /// Runs after the gradient was accumulated.
+    pub fn add_after(&self, hook: Hook) -> u64 {
+        let id = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        lock(&self.after).push((id, hook));
+        id
+    }
+
+    pub fn remove_hook(&self, id: u64) {
+        lock(&self.hooks).retain(|(i, _)| *i != id);
+        lock(&self.after).retain(|(i, _)| *i != id);
+    }
+
+    /// Drops every hook: for the cycle collector.
+    pub fn clear_hooks(&self) {
+        let old = (std::mem::take(&mut *lock(&self.hooks)), std::mem::take(&mut *lock(&self.after)));
+        drop(old);
+    }
+
+    pub fn hooks(&self) -> Vec<Hook> {
+        lock(&self.hooks).iter().map(|(_, h)| h.clone()).collect()
+    }
+
+    pub fn after(&self) -> Vec<Hook> {
+        lock(&self.after).iter().map(|(_, h)| h.clone()).collect()
+    }
+}
+
+/// A tensor kept for the backward pass, cut off from the graph, with its version at that time.
+pub struct Saved {
+    tensor: Tensor,
+    version: u32,
+}
+
+impl Saved {
+    pub fn new(t: &Tensor) -> Self {
+        Self { tensor: t.detach(), version: t.version() }
+    }
+
+    /// The tensor; with `edge`, connected to the graph again.
+    pub fn unpack(&self, op: &str, edge: Option<Edge>) -> Result<Tensor> {
+        let now = self.tensor.version();
+        if now != self.version {
+            return Err(Error::runtime(format!(
+                "one of the variables needed for gradient computation has been modified by an \
+                 inplace operation: {op} saved a {} tensor of shape {} at version {}, it is at \
+                 version {now} now",
+                self.tensor.dtype().name(),
+                crate::layout::show(self.tensor.shape()),
+                self.version
+            ))
+            .hint("use the out-of-place form of the later operation, or clone() before it"));
+        }
+        Ok(match edge {
+            Some(edge) => {
+                let t = self.tensor.detach();
+                t.set_edge(edge);
+                t
+            }
+            None => self.tensor.clone(),
+        })
+    }
+}
+
+/// A backward rule that is no row: a Python `Function`, a write into a view, a checkpoint.
+pub trait Backward: Send + Sync {
+    fn name(&self) -> String;
+    fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> Result<Grads>;
+    /// Frees what was saved.
+    fn release(&self) {}
+}
+
+pub(super) type SavedSet = (SmallVec<[Option<Saved>; 3]>, SmallVec<[Option<Saved>; 1]>);
+
+pub struct OpNode {
+    pub op: &'static OpDef,
+    pub attrs: Attrs,
+    pub inputs: SmallVec<[Option<OutMeta>; 3]>,
+    /// Inputs and outputs; `None` once freed.
+    pub saved: Mutex<Option<SavedSet>>,
+}
+
+pub enum Kind {
+    Op(OpNode),
+    Other(Box<dyn Backward>),
+}
+
+#[derive(Default)]
+struct Watch {
+    hooks: Vec<(u32, u64, Hook)>,
+    retained: Vec<(u32, Arc<Leaf>)>,
+}
+
+pub struct Node {
+    pub kind: Kind,
+    pub edges: SmallVec<[Edge; 3]>,
+    pub outs: SmallVec<[OutMeta; 1]>,
+    /// Later nodes have higher numbers: walking down from the highest is a topological order.
+    pub seq: u64,
+    watch: Mutex<Option<Box<Watch>>>,
+}
+
+impl Node {
+    pub fn new(kind: Kind, edges: SmallVec<[Edge; 3]>, outs: SmallVec<[OutMeta; 1]>) -> Self {
+        let seq = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        Self { kind, edges, outs, seq, watch: Mutex::new(None) }
+    }
+
+    pub fn other(
+        rule: Box<dyn Backward>,
+        edges: SmallVec<[Edge; 3]>,
+        outs: SmallVec<[OutMeta; 1]>,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(Kind::Other(rule), edges, outs))
+    }
+
+    pub fn name(&self) -> String {
+        match &self.kind {
+            Kind::Op(n) => n.op.name.to_string(),
+            Kind::Other(b) => b.name(),
+        }
+    }
+
+    pub(super) fn add_hook(&self, nr: u32, id: u64, hook: Hook) {
+        lock(&self.watch).get_or_insert_default().hooks.push((nr, id, hook));
+    }
+
+    pub fn remove_hook(&self, id: u64) {
+        if let Some(w) = lock(&self.watch).as_mut() {
+            w.hooks.retain(|h| h.1 != id);
+        }
+    }
+
+    pub(super) fn retain(&self, nr: u32, leaf: Arc<Leaf>) {
+        let mut watch = lock(&self.watch);
+        let retained = &mut watch.get_or_insert_default().retained;
+        if !retained.iter().any(|(n, l)| *n == nr && Arc::ptr_eq(l, &leaf)) {
+            retained.push((nr, leaf));
+        }
+    }
+
+    pub(super) fn watchers(&self) -> (Vec<(u32, Hook)>, Vec<(u32, Arc<Leaf>)>) {
+        lock(&self.watch).as_ref().map_or_else(Default::default, |w| {
+            (w.hooks.iter().map(|(n, _, h)| (*n, h.clone())).collect(), w.retained.clone())
+        })
+    }
+
+    /// Frees the saved tensors: what `backward` does without `retain_graph`.
+    pub fn release(&self) {
+        match &self.kind {
+            Kind::Op(n) => drop(lock(&n.saved).take()),
+            Kind::Other(b) => b.release(),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Iterative: a chain of a million nodes must not recurse a million deep.
+    fn drop(&mut self) {
+        let mut stack: Vec<Edge> = self.edges.drain(..).collect();
+        while let Some(edge) = stack.pop() {
+            if let Edge::Node(node, _) = edge
+                && let Some(mut node) = Arc::into_inner(node)
+            {
+                stack.extend(node.edges.drain(..));
+            }
+        }
+    }
+}

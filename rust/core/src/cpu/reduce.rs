@@ -1,0 +1,338 @@
+//! Reductions over any layout. Elements are folded in fixed chunks with explicit lanes, chunks are
+//! combined in a fixed tree: the same bits at any thread count, and an error that grows with log n.
+
+use crate::cpu::map::{self, GRAIN, In, Out};
+use crate::cpu::simd::{self, Isa};
+use crate::cpu::threads;
+use crate::dtype::Compute;
+use crate::error::Result;
+use crate::layout::{Dims, coalesce};
+use crate::tensor::Tensor;
+use std::mem::MaybeUninit;
+
+/// Folds `n` consecutive elements of the compute type into one.
+pub type FoldFn = unsafe fn(n: usize, x: *const u8, out: *mut u8);
+/// `acc[i] = combine(acc[i], x[i])`.
+pub type CombineFn = unsafe fn(n: usize, acc: *mut u8, x: *const u8);
+
+#[derive(Clone, Copy)]
+pub struct Fold {
+    pub fold: FoldFn,
+    pub combine: CombineFn,
+    /// The bits of the neutral element.
+    pub init: u64,
+}
+
+const CHUNK: usize = 1024;
+const ROWS: usize = 128;
+
+/// Reduces `dims` (sorted, distinct) of `x` into `out`, a contiguous tensor of the kept dimensions.
+pub fn reduce(x: &Tensor, dims: &[usize], out: &Tensor, compute: Compute, f: Fold) -> Result<()> {
+    let kept: Dims = (0..x.ndim()).filter(|d| !dims.contains(d)).collect();
+    let pick = |order: &[usize]| x.layout().permute(order);
+    let (keep, red) = (pick(&kept), pick(dims));
+    let (keep_shape, keep_strides) = coalesce(&keep.shape, &[&keep.strides]);
+    let (red_shape, red_strides) = coalesce(&red.shape, &[&red.strides]);
+    let n = red.numel();
+    let rows = keep.numel();
+    if rows == 0 {
+        return Ok(());
+    }
+    let result = Acc::new(out, rows, compute)?;
+    let size = compute.size();
+    if n == 0 {
+        for i in 0..rows {
+            // SAFETY: the accumulator has `rows` elements.
+            unsafe { std::ptr::copy_nonoverlapping((&raw const f.init).cast(), result.at(i * size), size) };
+        }
+    } else if red_shape.len() == 1 && keep_shape.len() == 1 && keep_strides[0][0] == 1 && red_strides[0][0] != 1 {
+        columns(x, compute, f, rows, n, red_strides[0][0], &result)?;
+    } else if red_shape.is_empty() || (red_shape.len() == 1 && red_strides[0][0] == 1) {
+        by_rows(x, compute, f, (&keep_shape, &keep_strides[0]), n, &result)?;
+    } else {
+        // Another layout is copied into rows first.
+        let order: Dims = kept.iter().chain(dims).copied().collect();
+        let flat = x.alias(pick(&order));
+        let dense = crate::ops::cast::copy_data(&flat)?;
+        by_rows(&dense, compute, f, (&[rows], &[n]), n, &result)?;
+    }
+    result.finish(out);
+    Ok(())
+}
+
+/// Results in the compute type: the output itself when it has that type, a buffer otherwise.
+struct Acc {
+    ptr: *mut u8,
+    buffer: Option<Tensor>,
+    compute: Compute,
+}
+
+// SAFETY: threads write disjoint elements.
+unsafe impl Sync for Acc {}
+
+impl Acc {
+    fn new(out: &Tensor, n: usize, compute: Compute) -> Result<Self> {
+        if out.dtype() == compute.native() {
+            return Ok(Self { ptr: out.byte_ptr(), buffer: None, compute });
+        }
+        let b = Tensor::empty(&[n], compute.native(), out.device())?;
+        Ok(Self { ptr: b.byte_ptr(), buffer: Some(b), compute })
+    }
+
+    fn at(&self, bytes: usize) -> *mut u8 {
+        // SAFETY: callers stay below the number of elements they asked for.
+        unsafe { self.ptr.add(bytes) }
+    }
+
+    fn finish(&self, out: &Tensor) {
+        let Some(b) = &self.buffer else { return };
+        let one: Dims = smallvec::smallvec![1];
+        let ins = [In {
+            ptr: b.byte_ptr(),
+            dtype: b.dtype(),
+            strides: one.clone(),
+            compute: self.compute,
+        }];
+        let target =
+            Out { ptr: out.byte_ptr(), dtype: out.dtype(), strides: one, compute: self.compute };
+        // SAFETY: both are contiguous and have as many elements.
+        unsafe { map::map(b.shape(), &ins, &target, map::identity(self.compute), &[]) };
+    }
+}
+
+#[repr(align(64))]
+struct Tile(MaybeUninit<[u8; CHUNK * 8]>);
+
+/// Loads `n` elements with a step as the compute type, or gives them where they lie.
+unsafe fn loaded(
+    x: &Tensor,
+    compute: Compute,
+    offset: usize,
+    step: usize,
+    n: usize,
+    tile: &mut Tile,
+) -> *const u8 {
+    let size = x.dtype().size();
+    // SAFETY: the caller's offsets are inside of `x`; a tile holds CHUNK elements.
+    unsafe {
+        let src = x.byte_ptr().add(offset * size);
+        if x.dtype() == compute.native() && (step == 1 || n == 1) {
+            return src;
+        }
+        map::load_run(x.dtype(), compute, src, step, n, tile.0.as_mut_ptr().cast());
+        tile.0.as_ptr().cast()
+    }
+}
+
+/// Each result is the fold of `n` consecutive elements.
+fn by_rows(
+    x: &Tensor,
+    compute: Compute,
+    f: Fold,
+    keep: (&[usize], &[usize]),
+    n: usize,
+    out: &Acc,
+) -> Result<()> {
+    let size = compute.size();
+    let rows: usize = keep.0.iter().product();
+    let chunks = n.div_ceil(CHUNK);
+    let partial = if chunks == 1 {
+        None
+    } else {
+        Some(Tensor::empty(&[rows * chunks], compute.native(), x.device())?)
+    };
+    let base = partial.as_ref().map_or(out.ptr as usize, |p| p.byte_ptr() as usize);
+    let grain = (GRAIN / n.min(CHUNK)).max(1);
+    threads::for_range(rows * chunks, grain, &|range| {
+        let mut tile = Tile(MaybeUninit::uninit());
+        for task in range {
+            let (row, chunk) = (task / chunks, task % chunks);
+            let start = chunk * CHUNK;
+            let len = (n - start).min(CHUNK);
+            let offset = offset_of(row, keep.0, keep.1) + start;
+            // SAFETY: rows and chunks partition the elements of x; every task has its own result.
+            unsafe {
+                let src = loaded(x, compute, offset, 1, len, &mut tile);
+                (f.fold)(len, src, (base as *mut u8).add(task * size));
+            }
+        }
+    });
+    let Some(partial) = partial else { return Ok(()) };
+    let partial = partial.byte_ptr() as usize;
+    threads::for_range(rows, (GRAIN / chunks).max(1), &|range| {
+        for row in range {
+            // SAFETY: each row's partials are its own.
+            unsafe {
+                let p = (partial as *mut u8).add(row * chunks * size);
+                tree(p, chunks, 1, size, f.combine);
+                std::ptr::copy_nonoverlapping(p, out.at(row * size), size);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The reduced dimension is the outer one: rows of `cols` consecutive elements are combined.
+fn columns(
+    x: &Tensor,
+    compute: Compute,
+    f: Fold,
+    cols: usize,
+    n: usize,
+    step: usize,
+    out: &Acc,
+) -> Result<()> {
+    let size = compute.size();
+    let blocks = n.div_ceil(ROWS);
+    let tiles = cols.div_ceil(CHUNK);
+    let partial = Tensor::empty(&[blocks * cols], compute.native(), x.device())?;
+    let base = partial.byte_ptr() as usize;
+    let grain = (GRAIN / (ROWS.min(n) * CHUNK.min(cols))).max(1);
+    threads::for_range(blocks * tiles, grain, &|range| {
+        let mut tile = Tile(MaybeUninit::uninit());
+        for task in range {
+            let (block, col) = (task / tiles, task % tiles * CHUNK);
+            let len = (cols - col).min(CHUNK);
+            // SAFETY: blocks and tiles partition the elements; each task has its own accumulator.
+            unsafe {
+                let acc = (base as *mut u8).add((block * cols + col) * size);
+                for row in block * ROWS..((block + 1) * ROWS).min(n) {
+                    let src = loaded(x, compute, row * step + col, 1, len, &mut tile);
+                    if row == block * ROWS {
+                        std::ptr::copy_nonoverlapping(src, acc, len * size);
+                    } else {
+                        (f.combine)(len, acc, src);
+                    }
+                }
+            }
+        }
+    });
+    threads::for_range(tiles, (GRAIN / (blocks * CHUNK)).max(1), &|range| {
+        for t in range {
+            let col = t * CHUNK;
+            let len = (cols - col).min(CHUNK);
+            // SAFETY: column tiles are disjoint.
+            unsafe {
+                let acc = (base as *mut u8).add(col * size);
+                column_tree(acc, blocks, cols * size, len, f.combine);
+                std::ptr::copy_nonoverlapping(acc, out.at(col * size), len * size);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Combines `n` neighbouring elements pairwise into the first.
+unsafe fn tree(p: *mut u8, n: usize, len: usize, step: usize, combine: CombineFn) {
+    // SAFETY: as for `column_tree`.
+    unsafe { column_tree(p, n, step, len, combine) }
+}
+
+/// Combines `n` blocks of `len` elements, `step` bytes apart, pairwise into the first.
+unsafe fn column_tree(p: *mut u8, n: usize, step: usize, len: usize, combine: CombineFn) {
+    let mut live = n;
+    while live > 1 {
+        let half = live.div_ceil(2);
+        for i in 0..live / 2 {
+            // SAFETY: i and half + i are both below `live`.
+            unsafe { combine(len, p.add(i * step), p.add((half + i) * step)) };
+        }
+        live = half;
+    }
+}
+
+fn offset_of(mut index: usize, shape: &[usize], strides: &[usize]) -> usize {
+    let mut offset = 0;
+    for d in (0..shape.len()).rev() {
+        offset += index % shape[d] * strides[d];
+        index /= shape[d];
+    }
+    offset
+}
+
+/// How two elements become one.
+pub trait FoldOp<T> {
+    const INIT: T;
+    fn combine(a: T, b: T) -> T;
+}
+
+const LANES: usize = 64;
+
+#[inline(always)]
+unsafe fn fold_lanes<T: Copy, F: FoldOp<T>>(n: usize, x: *const u8, out: *mut u8) {
+    let x = x.cast::<T>();
+    // SAFETY: the caller gives n elements and room for one result.
+    unsafe {
+        if n <= 16 {
+            let mut acc = F::INIT;
+            for i in 0..n {
+                acc = F::combine(acc, *x.add(i));
+            }
+            *out.cast::<T>() = acc;
+            return;
+        }
+        let mut acc = [F::INIT; LANES];
+        let mut i = 0;
+        while i + LANES <= n {
+            for l in 0..LANES {
+                acc[l] = F::combine(acc[l], *x.add(i + l));
+            }
+            i += LANES;
+        }
+        for l in 0..n - i {
+            acc[l] = F::combine(acc[l], *x.add(i + l));
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                acc[l] = F::combine(acc[l], acc[l + width]);
+            }
+            width /= 2;
+        }
+        *out.cast::<T>() = acc[0];
+    }
+}
+
+#[inline(always)]
+unsafe fn combine_lanes<T: Copy, F: FoldOp<T>>(n: usize, acc: *mut u8, x: *const u8) {
+    let (acc, x) = (acc.cast::<T>(), x.cast::<T>());
+    for i in 0..n {
+        // SAFETY: both have n elements.
+        unsafe { *acc.add(i) = F::combine(*acc.add(i), *x.add(i)) };
+    }
+}
+
+macro_rules! variants {
+    ($($fold:ident $combine:ident $(#[$feature:meta])?;)*) => {$(
+        $(#[$feature])?
+        unsafe fn $fold<T: Copy, F: FoldOp<T>>(n: usize, x: *const u8, out: *mut u8) {
+            // SAFETY: passed on.
+            unsafe { fold_lanes::<T, F>(n, x, out) }
+        }
+        $(#[$feature])?
+        unsafe fn $combine<T: Copy, F: FoldOp<T>>(n: usize, acc: *mut u8, x: *const u8) {
+            // SAFETY: passed on.
+            unsafe { combine_lanes::<T, F>(n, acc, x) }
+        }
+    )*};
+}
+variants!(fold_portable combine_portable;);
+#[cfg(target_arch = "x86_64")]
+variants!(
+    fold_avx2 combine_avx2 #[target_feature(enable = "avx2,fma")];
+    fold_avx512 combine_avx512 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")];
+);
+
+/// The loops of a fold for this machine.
+pub fn fold<T: Copy, F: FoldOp<T>>() -> Fold {
+    let mut init = 0u64;
+    // SAFETY: T is at most eight bytes.
+    unsafe { std::ptr::write((&raw mut init).cast::<T>(), F::INIT) };
+    #[cfg(target_arch = "x86_64")]
+    match simd::isa() {
+        Isa::Avx512 => return Fold { fold: fold_avx512::<T, F>, combine: combine_avx512::<T, F>, init },
+        Isa::Avx2 => return Fold { fold: fold_avx2::<T, F>, combine: combine_avx2::<T, F>, init },
+        _ => {}
+    }
+    Fold { fold: fold_portable::<T, F>, combine: combine_portable::<T, F>, init }
+}

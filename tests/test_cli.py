@@ -1,0 +1,163 @@
+"""The command line and the digits example, run as a user runs them."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+from rubigo.cli import main
+
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "digits.py"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    assert main(["train", "digits", "--smoke", "--seed", "1", "--out", str(out)]) == 0
+    return out
+
+
+def test_train_writes_a_run(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "model.safetensors", "metrics.json", "curves.png", "confusion.png",
+    }  # fmt: skip
+    found = json.loads((trained / "metrics.json").read_text())
+    assert found["accuracy"] > 0.8 and found["epochs"] == 1
+    assert len(found["classes"]) == 10 and len(found["weights_sha256"]) == 64
+    for picture in ("curves.png", "confusion.png"):
+        assert (trained / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_predict_gives_what_training_measured(trained, capsys):
+    assert main(["predict", str(trained / "model.safetensors")]) == 0
+    out, err = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(out)))
+    right = sum(row["label"] == row["truth"] for row in rows)
+    assert len(rows) == 360 and f"{right} of 360 right" in err
+    found = json.loads((trained / "metrics.json").read_text())
+    assert right / 360 == found["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv"])
+def test_predict_reads_files(trained, tmp_path, kind):
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:20]
+    path = tmp_path / f"images.{kind}"
+    if kind == "npy":
+        np.save(path, images)
+    else:
+        np.savetxt(path, images.reshape(20, 64), delimiter=",", fmt="%g")
+    out = tmp_path / "labels.csv"
+    command = ["predict", str(trained / "model.safetensors"), "--data", str(path)]
+    assert main([*command, "--out", str(out)]) == 0
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["index"] for row in rows] == [str(i) for i in range(20)]
+    assert sum(int(row["label"]) == i % 10 for i, row in enumerate(rows)) >= 15
+
+
+def pickled(path):
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+BAD_FILES = [
+    ("a.npy", lambda p: p.write_bytes(b""), "a.npy"),
+    ("a.npy", pickled, "Object arrays"),
+    ("a.npy", lambda p: np.save(p, np.zeros((3, 65))), r"(3, 65)"),
+    ("a.npy", lambda p: np.save(p, np.zeros((0, 64))), r"(0, 64)"),
+    ("a.npy", lambda p: np.save(p, np.full((2, 64), 17.0)), "row 0 has values outside"),
+    ("a.npy", lambda p: np.save(p, np.full((2, 64), np.nan)), "row 0 has values outside"),
+    ("a.npy", lambda p: np.save(p, np.full((2, 64), 0.5)), "multiply by 16"),
+    ("a.npy", lambda p: np.save(p, np.full((2, 64), "x")), "expected numbers"),
+    ("a.csv", lambda p: p.write_text("1,2,x\n"), "x"),
+    ("a.csv", lambda p: p.write_text(""), "a.csv"),
+    ("a.txt", lambda p: p.write_text("1"), ".npy and .csv"),
+    ("a.npy", lambda p: None, "a.npy"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD_FILES)))
+def test_bad_data_is_one_line_on_stderr(trained, tmp_path, capsys, case):
+    name, make, message = BAD_FILES[case]
+    make(tmp_path / name)
+    command = ["predict", str(trained / "model.safetensors"), "--data", str(tmp_path / name)]
+    assert main(command) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("rubigo: ") and message in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_is_no_model(tmp_path, capsys):
+    assert main(["predict", str(tmp_path / "none.safetensors")]) == 1
+    assert "none.safetensors" in capsys.readouterr().err
+    rg.save({"a": rg.zeros(1)}, tmp_path / "other.safetensors")
+    assert main(["predict", str(tmp_path / "other.safetensors")]) == 1
+    assert "not a model of the digits recipe" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="not a model"):
+        main(["--debug", "predict", str(tmp_path / "other.safetensors")])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["dance"],
+        ["train"],
+        ["train", "cats"],
+        ["train", "digits", "--epochs", "0"],
+        ["train", "digits", "--epochs", "x"],
+        ["train", "digits", "--seed", "-1"],
+        ["train", "digits", "--threads", "0"],
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 2
+    assert "usage: rubigo" in capsys.readouterr().err
+
+
+def test_info_describes_the_machine():
+    done = subprocess.run(
+        [sys.executable, "-m", "rubigo", "info"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"rubigo    {rg.__version__}"
+    for name in ("Python", "threads", "SIMD", "memory", "GPUs"):
+        assert any(line.startswith(name) for line in lines)
+    assert "unknown (" not in done.stdout
+
+
+def test_info_survives_what_it_cannot_find(monkeypatch, capsys):
+    from rubigo import cli
+
+    def broken():
+        raise OSError("no such counter")
+
+    monkeypatch.setattr(cli, "_memory", broken)
+    assert main(["info"]) == 0
+    assert "memory    unknown (OSError: no such counter)" in capsys.readouterr().out
+
+
+def test_the_example_runs_and_matches_the_command(trained, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--smoke", "--seed", "1", "--out", tmp_path],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "this is a " in done.stdout
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    command = json.loads((trained / "metrics.json").read_text())
+    assert found["weights_sha256"] == command["weights_sha256"]
+    right = round(found["accuracy"] * 360)
+    assert f"second process: {right} of 360 held-out digits right" in done.stdout

@@ -1,0 +1,308 @@
+"""Datasets, samplers, collation and the loader, as a user meets them."""
+
+import collections
+import os
+import signal
+import threading
+import time
+import traceback
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rubigo as rg
+from rubigo.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+    load_digits,
+    random_split,
+)
+
+
+def generator(seed):
+    made = rg.Generator()
+    made.manual_seed(seed)
+    return made
+
+
+def loader_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("rubigo-loader")]
+
+
+class Slow(Dataset):
+    """Early samples take longest, so that finishing order differs from asking order."""
+
+    def __init__(self, size, bad=None):
+        self.size = size
+        self.bad = bad
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        time.sleep(0.002 if index % 4 == 0 else 0)
+        if index == self.bad:
+            raise KeyError("broken file")
+        return index
+
+
+def test_tensor_dataset_rows_and_batches():
+    x, y = rg.arange(12).reshape(6, 2), rg.arange(6)
+    data = TensorDataset(x, y)
+    assert len(data) == 6
+    assert data[2][0].tolist() == [4, 5] and data[2][1].item() == 2
+    assert [f.tolist() for f in data.batch([5, -6])] == [[[10, 11], [0, 1]], [5, 0]]
+    with pytest.raises(IndexError, match="index 6 is out of range"):
+        data.batch([0, 6])
+    with pytest.raises(ValueError, match=r"\[6, 5\]"):
+        TensorDataset(x, rg.arange(5))
+    with pytest.raises(ValueError, match="first dimension"):
+        TensorDataset(rg.tensor(1.0))
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(d, [3, 1, 2, 0, 4])])
+def test_fast_path_gives_what_collating_samples_gives(wrap):
+    data = wrap(TensorDataset(rg.arange(10.0).reshape(5, 2), rg.arange(5)))
+    fast = list(DataLoader(data, batch_size=2))
+    slow = list(DataLoader(data, batch_size=2, collate_fn=lambda samples: default_collate(samples)))
+    assert [[f.tolist() for f in b] for b in fast] == [[f.tolist() for f in b] for b in slow]
+    assert [type(b) for b in fast] == [type(b) for b in slow]
+
+
+def test_a_batch_does_not_alias_the_dataset():
+    x = rg.zeros(4)
+    (batch,) = next(iter(DataLoader(TensorDataset(x), batch_size=4)))
+    batch += 1
+    assert x.tolist() == [0.0] * 4
+
+
+def test_concat_stack_subset():
+    joined = ConcatDataset(["ab", "", "cde"])
+    assert [joined[i] for i in range(5)] == list("abcde")
+    assert joined[-5] == "a"
+    with pytest.raises(IndexError):
+        joined[5]
+    assert StackDataset(x="ab", y=[1, 2])[1] == {"x": "b", "y": 2}
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
+        StackDataset("ab", "cde")
+    with pytest.raises(ValueError, match="either positional or keyword"):
+        StackDataset("ab", x="ab")
+    assert Subset("abc", [2])[0] == "c"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 40), st.lists(st.floats(0.1, 1.0), min_size=1, max_size=4))
+def test_random_split_is_a_partition(size, parts):
+    fractions = [part / sum(parts) for part in parts]
+    split = random_split(range(size), fractions, generator(1))
+    assert sorted(i for part in split for i in part.indices) == list(range(size))
+    for part, fraction in zip(split, fractions, strict=True):
+        assert abs(len(part) - size * fraction) <= 1 + 1e-6
+
+
+def test_random_split_by_lengths():
+    first = random_split(range(10), [7, 3], generator(3))
+    again = random_split(range(10), [7, 3], generator(3))
+    assert [p.indices for p in first] == [p.indices for p in again]
+    assert [len(p) for p in first] == [7, 3]
+    with pytest.raises(ValueError, match="neither"):
+        random_split(range(10), [7, 4])
+    with pytest.raises(ValueError, match="negative"):
+        random_split(range(10), [11, -1])
+
+
+def test_random_sampler_epochs_depend_on_seed_and_epoch_only():
+    sampler = RandomSampler(range(50), generator=generator(7))
+    epochs = [list(sampler) for _ in range(3)]
+    assert all(sorted(e) == list(range(50)) for e in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    again = RandomSampler(range(50), generator=generator(7))
+    rg.rand(100)
+    again.set_epoch(2)
+    assert list(again) == epochs[2]
+    assert list(RandomSampler(range(50), generator=generator(8))) != epochs[0]
+
+
+def test_random_sampler_num_samples_and_replacement():
+    more = list(RandomSampler(range(4), num_samples=10, generator=generator(0)))
+    assert len(more) == 10
+    assert sorted(more[:4]) == sorted(more[4:8]) == [0, 1, 2, 3]
+    drawn = list(RandomSampler(range(3), replacement=True, num_samples=200))
+    assert set(drawn) == {0, 1, 2}
+    assert list(RandomSampler([])) == []
+
+
+def test_weighted_sampler_follows_the_weights():
+    drawn = list(WeightedRandomSampler([1.0, 0.0, 3.0], 4000, generator=generator(0)))
+    share = collections.Counter(drawn)
+    assert share[1] == 0 and abs(share[2] / 4000 - 0.75) < 0.03
+    none_twice = list(WeightedRandomSampler([1.0, 0.0, 3.0, 2.0], 3, replacement=False))
+    assert sorted(none_twice) == [0, 2, 3]
+    with pytest.raises(ValueError, match="weight 1 is nan"):
+        WeightedRandomSampler([1.0, float("nan")], 1)
+    with pytest.raises(ValueError, match="positive weights"):
+        WeightedRandomSampler([1.0, 0.0], 2, replacement=False)
+
+
+def test_batch_sampler():
+    assert list(BatchSampler(range(5), 2, drop_last=True)) == [[0, 1], [2, 3]]
+    assert len(BatchSampler(SequentialSampler("abcde"), 2, drop_last=False)) == 3
+    for bad in (0, -1, 2.0, True):
+        with pytest.raises(ValueError, match="batch_size"):
+            BatchSampler(range(5), bad, drop_last=False)
+
+
+def test_default_collate():
+    Point = collections.namedtuple("Point", "x y")
+    batch = default_collate(
+        [
+            {"a": 1, "b": (1.5, "s"), "p": Point(True, np.float32(2)), "n": np.ones(2, "int16")},
+            {"a": 2, "b": (2.5, "t"), "p": Point(False, np.float32(3)), "n": np.ones(2, "int16")},
+        ]
+    )
+    assert batch["a"].dtype == rg.int64 and batch["a"].tolist() == [1, 2]
+    assert batch["b"][0].dtype == rg.float64 and batch["b"][1] == ["s", "t"]
+    assert batch["p"].x.dtype == rg.bool and batch["p"].y.tolist() == [2.0, 3.0]
+    assert batch["n"].dtype == rg.int16 and tuple(batch["n"].shape) == (2, 2)
+
+
+def test_default_collate_says_what_is_wrong():
+    with pytest.raises(ValueError, match=r"sample 1 of the batch has shape \(3,\)"):
+        default_collate([rg.zeros(2), rg.zeros(3)])
+    with pytest.raises(ValueError, match="number of fields"):
+        default_collate([(1, 2), (1,)])
+    with pytest.raises(KeyError, match="sample 1 of the batch has no field 'a'"):
+        default_collate([{"a": 1}, {"b": 1}])
+    with pytest.raises(TypeError, match="collate_fn"):
+        default_collate([object()])
+    with pytest.raises(ValueError, match="0 samples"):
+        default_collate([])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_order_is_that_of_no_workers(workers):
+    def epochs(workers):
+        loader = DataLoader(Slow(23), 4, shuffle=True, num_workers=workers, generator=generator(5))
+        return [[b.tolist() for b in loader] for _ in range(2)]
+
+    assert epochs(workers) == epochs(0)
+    assert not loader_threads()
+
+
+def test_loader_length_and_drop_last():
+    assert len(DataLoader(range(5), 2)) == len(list(DataLoader(range(5), 2))) == 3
+    assert len(DataLoader(range(5), 2, drop_last=True)) == 2
+    singles = DataLoader(["a", "b"], batch_size=None)
+    assert list(singles) == ["a", "b"] and len(singles) == 2
+    assert list(DataLoader([], 2)) == []
+    assert list(DataLoader([], 2, shuffle=True)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_names_the_sample_and_keeps_its_traceback(workers):
+    with pytest.raises(KeyError, match="broken file") as caught:
+        list(DataLoader(Slow(20, bad=13), 4, num_workers=workers))
+    assert caught.value.__notes__ == ["raised while loading sample 13 of Slow"]
+    lines = "".join(traceback.format_exception(caught.value))
+    assert 'raise KeyError("broken file")' in lines
+    assert not loader_threads()
+
+
+def test_break_and_interrupt_leave_no_thread():
+    for _ in DataLoader(Slow(100), 2, num_workers=3):
+        break
+    assert not loader_threads()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in DataLoader(Slow(100), 2, num_workers=3):
+            raise KeyboardInterrupt
+    assert not loader_threads()
+
+
+def test_ctrl_c_is_heard_while_waiting_for_a_worker():
+    class Sleeps(Slow):
+        def __getitem__(self, index):
+            time.sleep(0.5)
+            return index
+
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(DataLoader(Sleeps(100), 1, num_workers=2))
+    # The two samples under way are waited for, the queued ones are not.
+    assert time.monotonic() - started < 2
+    assert not loader_threads()
+
+
+def test_prefetch_is_bounded():
+    asked = []
+
+    class Noted(Slow):
+        def __getitem__(self, index):
+            asked.append(index)
+            return index
+
+    batches = iter(DataLoader(Noted(100), 1, num_workers=2, prefetch_factor=3))
+    next(batches)
+    time.sleep(0.1)
+    assert len(asked) <= 7
+    batches.close()
+
+
+def test_timeout_names_the_batch():
+    release = threading.Event()
+
+    class Hangs(Slow):
+        def __getitem__(self, index):
+            if index == 2:
+                release.wait(10)
+            return index
+
+    loader = DataLoader(Hangs(4), 1, num_workers=1, timeout=0.3)
+    try:
+        with pytest.raises(RuntimeError, match="timed out: batch 2"):
+            list(loader)
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": [0], "shuffle": True},
+        {"batch_sampler": [[0]], "batch_size": 2},
+        {"batch_sampler": [[0]], "shuffle": True},
+        {"batch_size": 0},
+        {"drop_last": True, "batch_size": None},
+        {"num_workers": -1},
+        {"prefetch_factor": 2},
+        {"timeout": -1},
+    ],
+)
+def test_loader_refuses_contradictions(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        DataLoader(range(4), **options)
+
+
+def test_loader_needs_a_map_dataset():
+    with pytest.raises(TypeError, match="generator"):
+        DataLoader(i for i in range(3))
+
+
+def test_digits():
+    pytest.importorskip("sklearn")
+    images, labels = load_digits()
+    assert tuple(images.shape) == (1797, 1, 8, 8) and images.dtype == rg.float32
+    assert labels.dtype == rg.int64 and sorted(set(labels.tolist())) == list(range(10))
+    assert images.min().item() == 0.0 and images.max().item() == 1.0

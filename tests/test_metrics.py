@@ -1,0 +1,275 @@
+"""Metrics against scikit-learn, over batches, and on bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rubigo as rg
+from rubigo import metrics as m
+
+sk = pytest.importorskip("sklearn.metrics")
+
+rng = np.random.default_rng(0)
+LABELS = rng.integers(0, 4, 200)
+GUESS = np.where(rng.random(200) < 0.6, LABELS, rng.integers(0, 4, 200))
+SCORES = rng.random((200, 4)) + np.eye(4)[GUESS] * 0.5
+SCORES /= SCORES.sum(1, keepdims=True)
+BINARY = rng.integers(0, 2, 200)
+# Rounded, so that there are ties.
+CHANCE = np.clip(np.round(BINARY * 0.3 + rng.random(200) * 0.7, 2), 0, 1)
+NUMBERS = rng.normal(size=(50, 3))
+GUESSED = NUMBERS + rng.normal(size=(50, 3)) * 0.3
+
+
+def close(ours, theirs):
+    ours = ours.tolist() if hasattr(ours, "tolist") else ours
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_label_metrics():
+    close(m.accuracy(GUESS, LABELS), sk.accuracy_score(LABELS, GUESS))
+    close(m.balanced_accuracy(GUESS, LABELS), sk.balanced_accuracy_score(LABELS, GUESS))
+    close(m.matthews_corrcoef(GUESS, LABELS), sk.matthews_corrcoef(LABELS, GUESS))
+    for weights in (None, "linear", "quadratic"):
+        close(
+            m.cohen_kappa(GUESS, LABELS, weights=weights),
+            sk.cohen_kappa_score(LABELS, GUESS, weights=weights),
+        )
+    for normalize in (None, "true", "pred", "all"):
+        close(
+            m.confusion_matrix(GUESS, LABELS, normalize=normalize),
+            sk.confusion_matrix(LABELS, GUESS, normalize=normalize),
+        )
+
+
+PRF = [
+    (m.precision, sk.precision_score, {}),
+    (m.recall, sk.recall_score, {}),
+    (m.f1_score, sk.f1_score, {}),
+    (m.fbeta_score, sk.fbeta_score, {"beta": 2.0}),
+    (m.fbeta_score, sk.fbeta_score, {"beta": 0.5}),
+]
+LACKING = ([0, 0, 2, 2, 5], [0, 2, 2, 0, 0])
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted", None])
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+def test_precision_recall_f(ours, theirs, options, average):
+    close(
+        ours(GUESS, LABELS, average=average, **options),
+        theirs(LABELS, GUESS, average=average, **options),
+    )
+    preds, target = LACKING
+    for zero in (0.0, 1.0, float("nan")):
+        labels = {"labels": range(6)} if average is None else {}
+        close(
+            ours(preds, target, average=average, zero_division=zero, **options),
+            theirs(target, preds, average=average, zero_division=zero, **options, **labels),
+        )
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+def test_binary_average_and_threshold(ours, theirs, options):
+    close(
+        ours(CHANCE, BINARY, average="binary", threshold=0.4, **options),
+        theirs(BINARY, CHANCE > 0.4, **options),
+    )
+    with pytest.raises(ValueError, match="needs 2 classes, got 4"):
+        ours(GUESS, LABELS, average="binary", **options)
+
+
+def test_report_is_that_of_the_parts():
+    report = m.classification_report(GUESS, LABELS)
+    theirs = sk.classification_report(LABELS, GUESS, output_dict=True)
+    close(report["accuracy"], theirs["accuracy"])
+    close(report["f1"], theirs["macro avg"]["f1-score"])
+    for label in range(4):
+        close(report["classes"][label]["recall"], theirs[str(label)]["recall"])
+        assert report["classes"][label]["support"] == theirs[str(label)]["support"]
+
+
+def test_ranking_metrics():
+    close(m.roc_auc(CHANCE, BINARY), sk.roc_auc_score(BINARY, CHANCE))
+    close(m.average_precision(CHANCE, BINARY), sk.average_precision_score(BINARY, CHANCE))
+    one_hot = np.eye(4)[LABELS]
+    for average in ("macro", "weighted", None):
+        close(
+            m.roc_auc(SCORES, LABELS, average=average),
+            sk.roc_auc_score(one_hot, SCORES, average=average),
+        )
+        close(
+            m.average_precision(SCORES, LABELS, average=average),
+            sk.average_precision_score(one_hot, SCORES, average=average),
+        )
+    pair = np.stack([1 - CHANCE, CHANCE], 1)
+    close(m.roc_auc(pair, BINARY), sk.roc_auc_score(BINARY, pair[:, 1] - pair[:, 0]))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=2, max_size=30))
+def test_roc_auc_with_many_ties(pairs):
+    target, scores = [p[0] for p in pairs], [p[1] / 4 for p in pairs]
+    if len(set(target)) < 2:
+        with pytest.raises(ValueError, match="undefined"):
+            m.roc_auc(scores, target)
+        return
+    close(m.roc_auc(scores, target), sk.roc_auc_score(target, scores))
+    close(m.average_precision(scores, target), sk.average_precision_score(target, scores))
+
+
+def test_log_loss():
+    close(m.log_loss(SCORES, LABELS), sk.log_loss(LABELS, SCORES))
+    close(m.log_loss(CHANCE, BINARY), sk.log_loss(BINARY, CHANCE))
+    logits = np.log(SCORES) + 3.0
+    close(m.log_loss(logits, LABELS, logits=True), sk.log_loss(LABELS, SCORES))
+    odds = np.log((CHANCE + 0.01) / (1.01 - CHANCE))
+    close(
+        m.log_loss(odds, BINARY, logits=True),
+        sk.log_loss(BINARY, (CHANCE + 0.01) / 1.02),
+    )
+    assert m.log_loss([0.0, 1.0], [1, 1]) < 40
+
+
+def test_top_k():
+    for k in (1, 2, 3):
+        close(m.top_k_accuracy(SCORES, LABELS, k=k), sk.top_k_accuracy_score(LABELS, SCORES, k=k))
+    # Equal scores: the first class ranks first, as argmax has it.
+    tied = [[0.5, 0.5], [0.5, 0.5]]
+    assert m.top_k_accuracy(tied, [0, 1], k=1) == m.accuracy(tied, [0, 1]) == 0.5
+    with pytest.raises(ValueError, match="top_k=5"):
+        m.top_k_accuracy(SCORES, LABELS, k=5)
+
+
+def test_regression():
+    close(m.mse(GUESSED, NUMBERS), sk.mean_squared_error(NUMBERS, GUESSED))
+    close(m.mae(GUESSED, NUMBERS), sk.mean_absolute_error(NUMBERS, GUESSED))
+    close(m.r2_score(GUESSED, NUMBERS), sk.r2_score(NUMBERS, GUESSED))
+    close(m.r2_score(GUESSED[:, 0] + 1e6, NUMBERS[:, 0] + 1e6),
+          sk.r2_score(NUMBERS[:, 0] + 1e6, GUESSED[:, 0] + 1e6))  # fmt: skip
+    assert m.r2_score([1.0, 1.0], [1.0, 1.0]) == 1.0
+    assert m.r2_score([1.0, 2.0], [1.0, 1.0]) == 0.0
+
+
+def test_logits_and_probabilities_give_the_same_labels():
+    logits = np.log(SCORES)
+    assert m.accuracy(logits, LABELS) == m.accuracy(SCORES, LABELS)
+    assert m.accuracy(SCORES.argmax(1), LABELS) == m.accuracy(SCORES, LABELS)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, lambda a: a.tolist(), lambda a: rg.from_numpy(a.copy())]
+)
+def test_input_kinds(kind):
+    close(m.accuracy(kind(SCORES), kind(LABELS)), sk.accuracy_score(LABELS, SCORES.argmax(1)))
+    close(m.roc_auc(kind(CHANCE), kind(BINARY)), sk.roc_auc_score(BINARY, CHANCE))
+    close(m.mse(kind(GUESSED), kind(NUMBERS)), sk.mean_squared_error(NUMBERS, GUESSED))
+
+
+def test_reversed_and_read_only_arrays():
+    labels = LABELS[::-1]
+    labels.flags.writeable = False
+    close(m.accuracy(GUESS[::-1], labels), m.accuracy(GUESS, LABELS))
+
+
+OBJECTS = [
+    (m.Accuracy(), m.accuracy, SCORES, LABELS),
+    (m.TopKAccuracy(2), lambda p, t: m.top_k_accuracy(p, t, k=2), SCORES, LABELS),
+    (m.Precision(), m.precision, SCORES, LABELS),
+    (m.Recall(num_classes=4), m.recall, GUESS, LABELS),
+    (m.F1Score(average="micro"), lambda p, t: m.f1_score(p, t, average="micro"), SCORES, LABELS),
+    (m.FBetaScore(beta=2.0), lambda p, t: m.fbeta_score(p, t, beta=2.0), SCORES, LABELS),
+    (m.ConfusionMatrix(), m.confusion_matrix, SCORES, LABELS),
+    (m.BalancedAccuracy(), m.balanced_accuracy, SCORES, LABELS),
+    (m.CohenKappa(), m.cohen_kappa, SCORES, LABELS),
+    (m.MatthewsCorrCoef(), m.matthews_corrcoef, SCORES, LABELS),
+    (m.LogLoss(), m.log_loss, SCORES, LABELS),
+    (m.ROCAUC(bins=100), m.roc_auc, CHANCE, BINARY),
+    (m.AveragePrecision(bins=100), m.average_precision, CHANCE, BINARY),
+    (m.MeanSquaredError(), m.mse, GUESSED, NUMBERS),
+    (m.MeanAbsoluteError(), m.mae, GUESSED, NUMBERS),
+    (m.R2Score(), m.r2_score, GUESSED, NUMBERS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "function", "preds", "target"), OBJECTS, ids=[o[0].name for o in OBJECTS]
+)
+def test_objects(metric, function, preds, target):
+    import copy
+
+    whole = function(preds, target)
+    tolerance = 2e-2 if isinstance(metric, m.ROCAUC) else 1e-12
+
+    def same(value):
+        ours = value.tolist() if hasattr(value, "tolist") else value
+        theirs = whole.tolist() if hasattr(whole, "tolist") else whole
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance)
+
+    metric.reset()
+    with pytest.raises(ValueError, match="no samples yet"):
+        metric.compute()
+    other = copy.deepcopy(metric)
+    for start in range(0, 30, 10):
+        metric.update(preds[start : start + 10], target[start : start + 10])
+    other.update(preds[30:], target[30:])
+    metric.merge(other)
+    same(metric.compute())
+    same(metric.compute())
+    metric.reset()
+    metric.merge(other)
+    metric.update(preds[:30], target[:30])
+    same(metric.compute())
+    assert isinstance(metric.higher_is_better, bool)
+    assert m.BY_NAME.get(metric.name, type(metric)) is type(metric)
+    with pytest.raises((TypeError, ValueError)):
+        metric.merge(m.Accuracy(top_k=3) if metric.name != "mse" else m.R2Score())
+
+
+def test_a_failed_update_leaves_the_state():
+    metric = m.Accuracy()
+    metric.update([1, 1], [1, 0])
+    with pytest.raises(ValueError, match="sample 1"):
+        metric.update([1.0, float("nan")], [1, 0])
+    assert metric.compute() == 0.5
+
+
+NAN = float("nan")
+BAD = [
+    (lambda: m.accuracy([[0.1, 0.9], [NAN, 1.0]], [1, 0]), "preds of sample 1"),
+    (lambda: m.roc_auc([0.5, NAN, 0.1], [1, 0, 1]), "preds of sample 1"),
+    (lambda: m.top_k_accuracy([[0.1, 0.9], [NAN, 1.0]], [1, 0], k=2), "preds of sample 1"),
+    (lambda: m.log_loss([0.1, 0.2, 1.5], [1, 0, 1]), r"preds of sample 2 is 1\.5"),
+    (lambda: m.log_loss([[0.1, 0.2]], [1]), "sum of preds of sample 0"),
+    (lambda: m.accuracy([0.2, 3.5], [0, 1]), r"sample 1 is 3\.5.*sigmoid"),
+    (lambda: m.accuracy([[0.1, 0.9], [0.5, 0.5]], [1, 2]), "target of sample 1 is 2.*0 to 1"),
+    (lambda: m.accuracy([0, 1], [0, -1]), "target of sample 1 is -1"),
+    (lambda: m.precision([0, 7], [0, 1], num_classes=3), "preds of sample 1 is 7"),
+    (lambda: m.accuracy([0, 1], [0.0, 0.5]), r"target of sample 1 is 0\.5.*whole"),
+    (lambda: m.accuracy([0, 1], [0.0, NAN]), "target of sample 1 is nan"),
+    (lambda: m.accuracy([0, 1, 1], [0, 1]), "preds has 3 samples, target 2"),
+    (lambda: m.accuracy([], []), "0 samples"),
+    (lambda: m.accuracy([[[1.0]]], [0]), r"\(1, 1, 1\)"),
+    (lambda: m.accuracy([[1.0], [0.0]], [0, 1]), "one column"),
+    (lambda: m.mse([1.0, NAN], [1.0, 1.0]), "preds of sample 1"),
+    (lambda: m.mse([1.0], [1.0, 1.0]), "same shape"),
+    (lambda: m.mse([[1.0], [2.0]], [1.0, 1.0]), "same shape"),
+    (lambda: m.r2_score([1.0], [1.0]), "fewer than 2"),
+    (lambda: m.roc_auc([0.1, 0.2], [1, 1]), "undefined: all are of class 1"),
+    (lambda: m.average_precision([0.1, 0.2], [0, 0]), "undefined: no sample of class 1"),
+    (lambda: m.f1_score([0, 1], [0, 1], average="mean"), "average must be"),
+    (lambda: m.confusion_matrix([0], [0], normalize="rows"), "normalize must be"),
+    (lambda: m.F1Score().update([0, 1], [0, 1]), "num_classes"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD)))
+def test_bad_input_is_named(case):
+    call, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_string_is_no_array():
+    with pytest.raises(TypeError, match="preds must be a tensor"):
+        m.accuracy("0101", [0, 1, 0, 1])
