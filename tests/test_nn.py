@@ -182,7 +182,9 @@ def test_max_pool_indices_and_output_size(device):
 
 
 @pytest.mark.parametrize("name, shape, block", [
-    ("Dropout", (200, 200), None), ("Dropout1d", (100, 100, 3), 1), ("Dropout2d", (50, 100, 2, 3), 2),
+    ("Dropout", (200, 200), None),
+    ("Dropout1d", (100, 100, 3), 1),
+    ("Dropout2d", (50, 100, 2, 3), 2),
 ])  # fmt: skip
 def test_dropout(name, shape, block, device):
     layer = getattr(nn, name)(0.25)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from rubigo._core import ShapeError, Tensor
 
 
-def pair(value: Any, name: str = "argument") -> tuple[int, int]:
-    """One int for both directions, or two."""
-    return sized(value, 2, name)  # pyright: ignore[reportReturnType]
-
-
 def sized(value: Any, n: int, name: str) -> tuple[int, ...]:
     """``n`` ints from one int or a sequence of ``n``."""
-    if isinstance(value, int):
+    if type(value) is int:
         return (value,) * n
-    if isinstance(value, (tuple, list)) and len(value) == n and all(type(v) is int for v in value):
-        return tuple(value)
+    if isinstance(value, (tuple, list)) and len(value) == n:
+        items = tuple(value)
+        if all(isinstance(item, int) for item in items):
+            return items
+    elif hasattr(value, "__index__"):  # an integer of numpy's
+        return (operator.index(value),) * n
     raise TypeError(f"{name} must be an int or {n} ints, got {value!r}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import rubigo as rg
 from rubigo._core import ShapeError, Tensor
 
 from ._check import reduce, same_shape
@@ -168,7 +169,7 @@ def gaussian_nll_loss(
     """
     same_shape("gaussian_nll_loss", input, target)
     if not isinstance(var, Tensor):
-        var = (input.detach() * 0.0) + var
+        var = rg.full_like(input.detach(), var)
     elif tuple(var.shape) != tuple(input.shape):
         if tuple(var.shape) == tuple(input.shape[:-1]):
             var = var.unsqueeze(-1)
@@ -180,8 +181,8 @@ def gaussian_nll_loss(
     if bool((var.detach() < 0).any()):
         raise ValueError("gaussian_nll_loss: var has negative entries")
     # The clamp is invisible to the gradient, so that a small variance can still grow.
-    var = var + (var.clamp(min=eps) - var).detach()
-    loss = (var.log() + (input - target).square() / var) * 0.5
+    safe = var + (var.clamp(min=eps) - var).detach()
+    loss = (safe.log() + (input - target).square() / safe) * 0.5
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return reduce(loss, reduction)

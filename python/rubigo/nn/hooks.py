@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -109,7 +110,7 @@ class _Boundary:
         if not self.positions or not rg.is_grad_enabled():
             self.positions = []
             return args
-        seen = _Watch.apply(self.at_inputs, *[args[i] for i in self.positions])
+        seen = _watch().apply(self.at_inputs, *[args[i] for i in self.positions])
         new = list(args)
         for i, tensor in zip(self.positions, _as_tuple(seen), strict=True):
             new[i] = tensor
@@ -118,11 +119,11 @@ class _Boundary:
     def leave(self, result: Any) -> Any:
         """Puts an identity behind the outputs: a tensor, or a tuple or list of them."""
         single = isinstance(result, Tensor)
-        outputs = [result] if single else list(result) if isinstance(result, (tuple, list)) else []
+        outputs: list[Any] = [result] if single else list(_as_tuple(result))
         where = [i for i, t in enumerate(outputs) if isinstance(t, Tensor) and t.requires_grad]
-        if not where:
+        if not where:  # also what is no tensor, tuple or list comes back as it was
             return result
-        seen = _Watch.apply(self.at_outputs, *[outputs[i] for i in where])
+        seen = _watch().apply(self.at_outputs, *[outputs[i] for i in where])
         for i, tensor in zip(where, _as_tuple(seen), strict=True):
             outputs[i] = tensor
         if single:
@@ -161,18 +162,22 @@ class _Boundary:
         return grad_input
 
 
-class _Watch(rg.autograd.Function):
+@functools.cache
+def _watch() -> Any:
     """The identity; its backward shows the gradients to a function that may replace them."""
 
-    @staticmethod
-    def forward(ctx: Any, see: Callable[..., Any], *tensors: Tensor) -> Any:
-        ctx.see = see
-        out = tuple(t.view_as(t) for t in tensors)
-        return out if len(out) > 1 else out[0]
+    class Watch(rg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, see: Callable[..., Any], *tensors: Tensor) -> Any:
+            ctx.see = see
+            out = [t.view_as(t) for t in tensors]
+            return out[0] if len(out) == 1 else tuple(out)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return (None, *ctx.see(grads))
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return (None, *ctx.see(grads))
+
+    return Watch
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

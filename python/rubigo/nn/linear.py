@@ -20,7 +20,7 @@ from .trace import shape_error
 def check_sizes(name: str, **sizes: Any) -> None:
     """Refuses sizes that are not whole numbers above zero."""
     for key, value in sizes.items():
-        if type(value) is not int:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise TypeError(f"{name}: {key} must be an int, got {value!r}")
         if value < 1:
             raise ValueError(f"{name}: {key} must be at least 1, got {value}")

@@ -111,4 +111,4 @@ def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:
         if set_to_none:
             p.grad = None
         else:
-            p.grad.detach_().zero_()
+            p.grad = p.grad.detach().zero_()

@@ -72,8 +72,8 @@ class SGD(Optimizer):
         for first in (True, False):
             chosen = [i for i, new in enumerate(fresh) if new is first]
             if chosen:
-                parts = ([items[i] for i in chosen] for items in (params, grads, buffers))
-                self._step(group, *parts, first)
+                p, g, b = ([items[i] for i in chosen] for items in (params, grads, buffers))
+                self._step(group, p, g, b, first)
 
     @staticmethod
     def _step(group: dict[str, Any], params: Any, grads: Any, buffers: Any, first: bool) -> None:

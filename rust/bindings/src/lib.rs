@@ -1,3 +1,36 @@
+//! The extension module `rubigo._core`: Python's side of the core. No maths here.
+
+mod autograd;
+mod convert;
+mod dlpack;
+mod error;
+// mod index;
+mod info;
+mod interop;
+mod io;
+mod ops;
+// mod optim;
+// mod random;
+mod tensor;
+mod types;
+
 use pyo3::prelude::*;
-#[pymodule]
-fn _core(_m: &Bound<'_, PyModule>) -> PyResult<()> { Ok(()) }
+
+#[pymodule(gil_used = false)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    rubigo_core::interrupt::set_hook(|| Python::attach(|py| py.check_signals().is_err()));
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_class::<tensor::PyTensor>()?;
+    error::register(m)?;
+    types::register(m)?;
+    ops::register(m)?;
+    autograd::register(m)?;
+    interop::register(m)?;
+    dlpack::register(m)?;
+    io::register(m)?;
+    info::register(m)?;
+    // random::register(m)?;
+    // optim::register(m)?;
+    // index::register(m)
+    Ok(())
+}

@@ -178,6 +178,11 @@ impl Tensor {
         Ok(())
     }
 
+    /// Makes this tensor output `nr` of a node.
+    pub fn attach(&self, node: &Arc<Node>, nr: u32) {
+        self.set_edge(Edge::Node(node.clone(), nr));
+    }
+
     /// Where the gradient is kept, made at first use.
     fn slot(&self) -> Arc<Leaf> {
         self.state(|s| s.slot.get_or_insert_with(|| Arc::new(Leaf::new(self))).clone())

@@ -62,9 +62,8 @@ impl Storage {
         Self { memory: Memory::Foreign { ptr, owner }, bytes, version: AtomicU32::new(0) }
     }
 
-    pub fn from_buffer(buffer: Buffer) -> Self {
-        let bytes = buffer.bytes();
-        Self { memory: Memory::Gpu(buffer), bytes, version: AtomicU32::new(0) }
+    pub fn from_memory(memory: Memory, bytes: usize) -> Self {
+        Self { memory, bytes, version: AtomicU32::new(0) }
     }
 
     pub fn device(&self) -> Device {

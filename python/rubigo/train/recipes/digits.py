@@ -1,6 +1,6 @@
 """A small convolutional network for scikit-learn's handwritten digits.
 
-Ten epochs give about 99.3 % on the test part; the settings were chosen by cross-validation on
+Ten epochs give about 99 % on the test part; the settings were chosen by cross-validation on
 the training part alone.
 """
 

@@ -5,7 +5,8 @@ use super::{GradMode, Grads, is_enabled, replay};
 use crate::apply::apply;
 use crate::error::{Error, Result};
 use crate::layout::show;
-use crate::ops::{self, Attr, Attrs, OpDef};
+use crate::mode;
+use crate::ops::{self, Attr, Attrs, Call, OpDef};
 use crate::tensor::Tensor;
 use smallvec::{SmallVec, smallvec};
 
@@ -24,7 +25,17 @@ pub fn apply_inplace(
         // A rule may read the old value, which the write below destroys.
         let old = ops::cast::copy_data(&x)?;
         old.set_edge(x.edge());
-        args[0] = Some(old);
+        let same = |t: &Tensor| t.same_storage(&x) && t.layout() == x.layout();
+        for arg in args.iter_mut().filter(|a| a.as_ref().is_some_and(same)) {
+            *arg = Some(old.clone());
+        }
+    }
+    if !records {
+        let call = Call { op, inputs, attrs };
+        if !mode::active() && ops::row::run_into(op, &call, &x).map_err(named)? {
+            x.storage().bump_version();
+            return Ok(x);
+        }
     }
     let result = apply(op, &args, attrs)?.swap_remove(0);
     if result.shape() != x.shape() {

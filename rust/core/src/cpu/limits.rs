@@ -1,12 +1,12 @@
 //! What this process may use: memory and processors, as the machine, the affinity mask and the cgroups say.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of memory this process may use: the smallest of physical memory and every enclosing cgroup's limit.
 pub fn memory() -> usize {
-    static BYTES: OnceLock<usize> = OnceLock::new();
-    *BYTES.get_or_init(|| {
+    static BYTES: AtomicUsize = AtomicUsize::new(0);
+    once(&BYTES, || {
         let groups = groups("memory");
         let limits = groups.iter().filter_map(Group::memory);
         limits.chain([physical_memory()]).min().unwrap_or(usize::MAX)
@@ -15,12 +15,25 @@ pub fn memory() -> usize {
 
 /// Processors this process may use: the affinity mask, and every enclosing cgroup's quota rounded up.
 pub fn cpus() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    once(&COUNT, || {
         let groups = groups("cpu");
         let quotas = groups.iter().filter_map(Group::cpus);
-        quotas.chain([affinity()]).min().unwrap_or(1).max(1)
+        quotas.chain([affinity()]).min().unwrap_or(1)
     })
+}
+
+/// What `find` answers, asked once or, if several threads come at the same time, a few times. No `OnceLock`: in the
+/// child of a fork that met one half-way its answer would never come.
+#[inline]
+fn once(known: &AtomicUsize, find: impl FnOnce() -> usize) -> usize {
+    let value = known.load(Ordering::Relaxed);
+    if value != 0 {
+        return value;
+    }
+    let value = find().max(1);
+    known.store(value, Ordering::Relaxed);
+    value
 }
 
 #[cfg(target_os = "linux")]

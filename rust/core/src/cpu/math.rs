@@ -6,6 +6,9 @@
 //! the last place). The exceptions to branch freedom are `fmod`, `remainder` and `floordiv`, whose
 //! huge quotients take a cold path.
 
+// Two readings, and within each a text for two widths; `&` and `|` on bools because they do not branch.
+#![allow(clippy::duplicate_mod, clippy::needless_bitwise_bool)]
+
 /// `c0 + x * (c1 + x * (c2 + ...))` by Horner's rule, with the `fma` in scope.
 macro_rules! horner {
     ($x:expr; $c:expr) => { $c };

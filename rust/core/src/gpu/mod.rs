@@ -56,6 +56,11 @@ static CURRENT: Mutex<Option<Arc<Gpu>>> = Mutex::new(None);
 static OWNER: AtomicU32 = AtomicU32::new(0);
 
 impl Gpu {
+    /// Whether a device is open: asking opens none.
+    pub fn is_open() -> bool {
+        CURRENT.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The process's GPU, opened at first use and again after a loss. `RUBIGO_GPU` chooses it.
     pub fn get() -> Result<Arc<Gpu>> {
         let pid = std::process::id();

@@ -137,12 +137,12 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
 pub fn add_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     let inputs = [Some(dst.clone()), Some(src.clone())];
     let op = &super::elementwise::add;
-    let c = Call { op, inputs: &inputs, attrs: &[] };
+    let c = Call { op, inputs: &inputs, attrs: super::expr::ONE };
     if super::row::run_into(op, &c, dst)? {
         return Ok(());
     }
     let _mode = crate::autograd::NoGrad::new();
-    raw_copy(&call(op, &[dst, src], &[])?, dst)
+    raw_copy(&call(op, &[dst, src], super::expr::ONE)?, dst)
 }
 
 /// Stores `value`, broadcast and cast, into the memory of `x`.

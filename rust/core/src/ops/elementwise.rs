@@ -8,6 +8,7 @@ use super::{Bind, OpDef};
 
 const UNARY: &str = "input: Tensor";
 const BINARY: &str = "input: Tensor, other: Tensor";
+const SCALED: &str = "input: Tensor, other: Tensor, *, alpha: Number = 1";
 const IN: u8 = Bind::FUNCTION | Bind::METHOD | Bind::INPLACE;
 const CORE: u8 = Bind::PRIVATE;
 
@@ -38,7 +39,7 @@ rows! {
     reciprocal: Float, UNARY, "1 / x", [] [x] [] -> o float { 1.0 / x } d { x => -(o * o) } .domain(0.3, 3.0).bind(IN);
     pow: Arith, "input: Tensor, exponent: Tensor", "x to the power of y", [] [x y] [] -> o float { pow(x, y) } int { pow(x, y) }
         d { x => select(y * pow(x, y - 1.0), 0.0, eq(y, 0.0)),
-            y => select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .domain(0.2, 3.0).bind(IN);
+            y => select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").domain(0.2, 3.0).bind(CORE);
     hypot: Float, BINARY, "sqrt(x^2 + y^2) without overflow", [] [x other] [] -> o float { hypot(x, other) }
         d { x => x / o, other => other / o };
 
@@ -72,10 +73,13 @@ rows! {
     sigmoid: Float, UNARY, "1 / (1 + exp(-x))", [] [x] [] -> o float { 1.0 / (1.0 + exp(-x)) } d { x => o * (1.0 - o) } .bind(IN);
 
     // Arithmetic.
-    add: Arith, BINARY, "x + y", [] [x other] [] -> o float { x + other } int { add(x, other) } d { x => 1.0, other => 1.0 } .bind(CORE);
-    sub: Number, BINARY, "x - y", [] [x other] [] -> o float { x - other } int { sub(x, other) } d { x => 1.0, other => -1.0 } .bind(CORE);
+    add: Arith, SCALED, "x + alpha * y", [] [x other] [alpha] -> o float { x + alpha * other } int { add(x, mul(alpha, other)) }
+        d { x => 1.0, other => alpha } .bind(IN);
+    sub: Number, SCALED, "x - alpha * y", [] [x other] [alpha] -> o float { x - alpha * other } int { sub(x, mul(alpha, other)) }
+        d { x => 1.0, other => -alpha } .bind(IN);
     mul: Arith, BINARY, "x * y", [] [x other] [] -> o float { x * other } int { mul(x, other) } d { x => other, other => x } .bind(IN);
-    div: Float, BINARY, "x / y", [] [x other] [] -> o float { x / other } d { x => 1.0 / other, other => -(o / other) } .domain(0.3, 3.0).bind(CORE);
+    div: Float, BINARY, "x / y", [] [x other] [] -> o float { x / other } d { x => 1.0 / other, other => -(o / other) }
+        .named("true_divide").domain(0.3, 3.0).bind(IN);
     floor_divide: Arith, BINARY, "x / y rounded down", [] [x other] [] -> o float { floordiv(x, other) } int { floordiv(x, other) }
         d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
     div_trunc: Arith, BINARY, "x / y rounded towards 0", [] [x other] [] -> o float { trunc(x / other) } int { truncdiv(x, other) }
@@ -114,7 +118,8 @@ rows! {
     floor: Arith, UNARY, "Rounded down", [] [x] [] -> o float { floor(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
     ceil: Arith, UNARY, "Rounded up", [] [x] [] -> o float { ceil(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
     trunc: Arith, UNARY, "Rounded towards 0", [] [x] [] -> o float { trunc(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
-    round: Arith, UNARY, "Rounded to the nearest, halves to even", [] [x] [] -> o float { round(x) } int { pos(x) } d { x => 0.0 } .bind(CORE);
+    round: Arith, UNARY, "Rounded to the nearest, halves to even", [] [x] [] -> o float { round(x) } int { pos(x) } d { x => 0.0 }
+        .named("round_even").bind(CORE);
     frac: Arith, UNARY, "x - trunc(x)", [] [x] [] -> o float { x - trunc(x) } d { x => 1.0 } .bind(IN);
     clamp_numbers: Arith, "input: Tensor, min: Number = -inf, max: Number = inf", "min(max(x, lo), hi)", [] [x] [lo hi] -> o
         float { min(max(x, lo), hi) } int { min(max(x, lo), hi) }
@@ -149,7 +154,7 @@ rows! {
     bitwise_right_shift: Bits, BINARY, "x >> y", [] [x other] [] -> o int { shr(x, other) } .bind(IN);
     choose: Masked, "condition: Tensor, input: Tensor, other: Tensor", "x where the condition holds, y elsewhere",
         [c] [x other] [] -> o float { select(other, x, c) } int { select(other, x, c) }
-        d { x => select(0.0, 1.0, c), other => select(1.0, 0.0, c) } .named("where").bind(CORE);
+        d { x => select(0.0, 1.0, c), other => select(1.0, 0.0, c) } .named("where").bind(Bind::FUNCTION);
 
     // Activations.
     relu: Arith, UNARY, "max(x, 0)", [] [x] [] -> o float { max(x, 0.0) } int { max(x, zero()) }

@@ -1,7 +1,7 @@
 //! Tensor code: the third reading of a row's derivative, and short names for ops inside Rust.
 //! An `Ex` carries the first error along, so that formulas need no `?`.
 
-use super::{cast, elementwise as e};
+use super::{Attr, cast, elementwise as e};
 use crate::apply::call;
 use crate::error::{Error, Result};
 use crate::tensor::{Number, Tensor};
@@ -42,8 +42,11 @@ fn apply1(op: &'static super::OpDef, x: Ex) -> Ex {
 }
 
 fn apply2(op: &'static super::OpDef, x: Ex, y: Ex) -> Ex {
-    Ex(x.0.and_then(|x| y.0.and_then(|y| call(op, &[&x, &y], &[]))))
+    Ex(x.0.and_then(|x| y.0.and_then(|y| call(op, &[&x, &y], ONE))))
 }
+
+/// `alpha` of add and sub; the other ops take no argument and ignore it.
+pub(crate) const ONE: &[Attr] = &[Attr::Int(1)];
 
 macro_rules! operator {
     ($($trait:ident $method:ident $op:ident),*) => {$(
@@ -97,7 +100,7 @@ pub fn select(f: impl Into<Ex>, t: impl Into<Ex>, c: impl Into<Ex>) -> Ex {
 macro_rules! on_tensors {
     ($($name:ident),*) => {$(
         pub(crate) fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-            call(&e::$name, &[a, b], &[])
+            call(&e::$name, &[a, b], ONE)
         }
     )*};
 }
@@ -105,7 +108,7 @@ macro_rules! on_tensors {
 /// The same ops on plain tensors, for rules and compositions in Rust.
 pub(crate) mod t {
     use super::*;
-    on_tensors!(add, sub, mul, div, maximum, eq, logical_and);
+    on_tensors!(add, sub, mul, div, maximum, minimum, eq);
 
     pub(crate) fn neg(a: &Tensor) -> Result<Tensor> {
         call(&e::neg, &[a], &[])

@@ -11,9 +11,11 @@ use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub mod arith;
 pub mod cast;
 pub mod elementwise;
 pub mod expr;
+pub mod matmul;
 pub mod reduce;
 pub mod row;
 pub mod signature;
@@ -387,7 +389,7 @@ pub struct Registry {
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let tables: &[&[&'static OpDef]] =
-        &[elementwise::OPS, cast::OPS, view::OPS, reduce::OPS];
+        &[elementwise::OPS, arith::OPS, cast::OPS, view::OPS, reduce::OPS, matmul::OPS];
     let ops: Vec<&'static OpDef> = tables.concat();
     let signatures = ops.iter().map(|op| Signature::parse(op.sig)).collect();
     let index = ops.iter().enumerate().map(|(i, op)| (op.name, i)).collect();

@@ -108,6 +108,7 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
     let skip = usize::from(row.class == Class::Masked);
     let d = result_type(call.tensors().skip(skip))?;
     // A float parameter makes an integer result a float one, as a Python float would.
+    // (Only the ops whose parameter is a number, not those of activations.)
     let float_param = row.class != Class::Compare
         && call.attrs.iter().any(|a| matches!(a, super::Attr::Float(v) if v.is_finite()));
     match row.class {
@@ -237,7 +238,7 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
         };
         if !v.needs(i) {
             out.push(None);
-        } else if grad.text == "1.0" {
+        } else if is_one(grad.text, names, &call) {
             out.push(Some(g.clone()));
         } else if v.create_graph {
             let vars: Vec<Ex> = (0..names.vars.len())
@@ -256,6 +257,12 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
         }
     }
     Ok(out)
+}
+
+/// Whether a derivative is the constant 1, written or as a parameter (`alpha`).
+fn is_one(text: &str, names: &Names, call: &Call) -> bool {
+    text == "1.0"
+        || names.params.iter().position(|p| *p == text).is_some_and(|i| call.float(i) == 1.0)
 }
 
 /// `inputs` are g, the row's variables and its result; those the derivative does not read stand in as g.

@@ -143,8 +143,7 @@ impl Cache {
 
 #[cfg(unix)]
 mod os {
-    use super::{CACHE, NonNull};
-    use std::sync::Once;
+    use super::{AtomicBool, CACHE, NonNull, Ordering};
 
     /// Huge pages make the first touch of a large block several times cheaper.
     #[cfg(target_os = "linux")]
@@ -179,11 +178,12 @@ mod os {
         extern "C" fn unlock() {
             CACHE.unlock();
         }
-        static ONCE: Once = Once::new();
-        // SAFETY: the handlers are plain functions that live as long as the program.
-        ONCE.call_once(|| unsafe {
-            libc::pthread_atfork(Some(lock), Some(unlock), Some(unlock));
-        });
+        // No `Once`: in the child of a fork that met one half-way it would never end.
+        static DONE: AtomicBool = AtomicBool::new(false);
+        if !DONE.load(Ordering::Relaxed) && !DONE.swap(true, Ordering::Relaxed) {
+            // SAFETY: the handlers are plain functions that live as long as the program.
+            unsafe { libc::pthread_atfork(Some(lock), Some(unlock), Some(unlock)) };
+        }
     }
 }
 

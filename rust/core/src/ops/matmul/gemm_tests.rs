@@ -67,6 +67,7 @@ impl Order {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)]
 struct Case {
     m: usize,
     n: usize,

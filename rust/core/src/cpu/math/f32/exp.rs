@@ -73,7 +73,7 @@ pub fn exp2(x: f32) -> f32 {
     scale(1.0 + expm1_near_zero(r), sum.to_bits().wrapping_sub(MAGIC.to_bits()) as i32)
 }
 
-/// Max error 1.5 ulp.
+/// Max error 2 ulp.
 #[inline(always)]
 pub fn expm1(x: f32) -> f32 {
     let (k, r) = split(clamp(x, -30.0, 100.0));

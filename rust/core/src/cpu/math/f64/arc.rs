@@ -63,7 +63,7 @@ pub fn asinh(x: f64) -> f64 {
     (if large { y + LN2 } else { y }).copysign(x)
 }
 
-/// Max error 2 ulp.
+/// Max error 3 ulp.
 #[inline(always)]
 pub fn acosh(x: f64) -> f64 {
     let large = x > 1.0e100;

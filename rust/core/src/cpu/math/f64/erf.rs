@@ -48,7 +48,7 @@ pub fn erfc(x: f64) -> f64 {
     let near = 1.0 - fma(x, erf_tail(x * x), x);
     let tail = erfc_tail(a);
     let far = if x < 0.0 { 2.0 - tail } else { tail };
-    if a < 1.0 { near } else { far }
+    if a < 0.95 { near } else { far }
 }
 
 /// erfinv(x) to 27 bits: erfinv(x) / x is smooth in w = -log(1 - x^2), and further out erfinv is smooth in sqrt(w).

@@ -85,7 +85,7 @@ pub fn exp2(x: f64) -> f64 {
     exp2_parts(n, x - n)
 }
 
-/// Max error 2 ulp.
+/// Max error 3 ulp.
 #[inline(always)]
 pub fn expm1(x: f64) -> f64 {
     let (n, k, r) = split(clamp(x, -50.0, 720.0));

@@ -6,8 +6,8 @@ use super::exp::{MAGIC, clamp, exp2_parts};
 use super::fma;
 use super::log::{log_cases, parts};
 
-const LOG2_E: (f64, f64) = (1.4426950408889634, 2.0355273740931033e-17);
-const LOG10_2: (f64, f64) = (0.3010299956639812, -2.8037281277851704e-18);
+const LOG2_E: (f64, f64) = (std::f64::consts::LOG2_E, 2.0355273740931033e-17);
+const LOG10_2: (f64, f64) = (std::f64::consts::LOG10_2, -2.8037281277851704e-18);
 const TWO_THIRDS: (f64, f64) = (0.6666666666666666, 3.700743415417188e-17);
 
 /// log2 of a positive finite `x`: log(m) = 2s + s^3 (2/3 + 2/5 s^2 + ...) with s = (m - 1) / (m + 1).

@@ -8,7 +8,7 @@ use super::turn::TURN;
 const MAGIC: f64 = 6755399441055744.0;
 /// Below it sin(x) and tan(x) are x, which spares the reduction subnormal numbers.
 const TINY: f64 = 1.0e-9;
-const TWO_PI: (f64, f64) = (6.283185307179586, 2.4492935982947064e-16);
+const TWO_PI: (f64, f64) = (std::f64::consts::TAU, 2.4492935982947064e-16);
 
 /// `a >= 0` as a count of quarter turns (of which two bits count) and a rest of at most an eighth turn, in radians
 /// and in two parts (Payne and Hanek's reduction in floats).

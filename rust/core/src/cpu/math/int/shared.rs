@@ -144,5 +144,5 @@ pub fn bitnot(a: T) -> T {
 #[inline(always)]
 pub fn shl(a: T, b: T) -> T {
     let shifted = a.wrapping_shl(b as u32);
-    if (b as u64) < 64 { shifted } else { 0 }
+    if (0..64).contains(&b) { shifted } else { 0 }
 }

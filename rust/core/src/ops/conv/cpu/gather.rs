@@ -141,7 +141,8 @@ pub(super) unsafe fn run<T: Elem>(
         share(par, units, positions * p.work(), &|unit| {
             let (unit, part) = (unit / cut.channel_units, unit % cut.channel_units);
             let (unit, g) = (unit / p.groups, unit % p.groups);
-            let (image, band) = (unit / cut.row_units * cut.images, unit % cut.row_units * cut.rows);
+            let (image, band) =
+                (unit / cut.row_units * cut.images, unit % cut.row_units * cut.rows);
             let images = cut.images.min(p.n - image);
             let rows = cut.rows.min(p.grid[0] - band);
             let from = blocks.len() * part / cut.channel_units;
@@ -239,7 +240,7 @@ impl<T: Elem> Job<'_, T> {
             for i in 0..images {
                 let plane = (image + i) * p.groups + g;
                 let from = self.x.add(plane * p.c_in * win.h * win.w);
-                pack_band(from, p.c_in, &win, xs.add(i * band_len));
+                pack_band(from, p.c_in, p.c_in, &win, xs.add(i * band_len));
             }
             let mut starts = Vec::with_capacity(pixels + MAX_MR);
             for (pass, program) in p.passes.iter().zip(programs) {

@@ -5,16 +5,37 @@ use super::rows::{Dots, Rows, Split, dots, rows, split};
 use super::tile::{MAX_NV, Tile, tile};
 use super::transpose::{self, Transpose};
 use crate::cpu::simd::{Isa, isa};
-use crate::ops::matmul::gemm::Real;
+use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul};
 
 /// An element type that the convolution and pooling kernels compute in.
 pub trait Elem:
-    Real + PartialOrd + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + AddAssign
+    Copy
+    + Send
+    + Sync
+    + Default
+    + Debug
+    + PartialOrd
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + AddAssign
+    + 'static
 {
     /// Minus infinity.
     const LOWEST: Self;
     fn from_i64(n: i64) -> Self;
+    /// Vectors of the AVX-512, the AVX2 and the portable instruction set.
+    #[cfg(target_arch = "x86_64")]
+    type Wide: Lanes<T = Self>;
+    #[cfg(target_arch = "x86_64")]
+    type Middle: Lanes<T = Self>;
+    type Plain: Lanes<T = Self>;
+    fn to_index(self) -> usize;
+    /// Elements per vector.
+    fn lanes() -> usize {
+        Self::kernels().lanes
+    }
     #[doc(hidden)]
     fn kernels() -> &'static Kernels<Self>;
 }
@@ -75,9 +96,23 @@ macro_rules! kernels {
 #[cfg(target_arch = "x86_64")]
 use super::lanes::x86::{F32x8, F32x16, F64x4, F64x8};
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512_f32, f32, F32x16, 8, transpose::avx512::transpose_f32, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
+kernels!(
+    avx512_f32,
+    f32,
+    F32x16,
+    8,
+    transpose::avx512::transpose_f32,
+    "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
+);
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512_f64, f64, F64x8, 8, transpose::avx512::transpose_f64, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
+kernels!(
+    avx512_f64,
+    f64,
+    F64x8,
+    8,
+    transpose::avx512::transpose_f64,
+    "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"
+);
 #[cfg(target_arch = "x86_64")]
 kernels!(avx2_f32, f32, F32x8, 4, transpose::transpose, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
@@ -93,8 +128,16 @@ kernels!(plain_f32, f32, Array<f32, 4>, 4, transpose::transpose);
 kernels!(plain_f64, f64, Array<f64, 2>, 4, transpose::transpose);
 
 macro_rules! elem {
-    ($t:ty, $avx512:ident, $avx2:ident, $plain:ident) => {
+    ($t:ty, $avx512:ident $wide:ty, $avx2:ident $middle:ty, $plain:ident $array:ty) => {
         impl Elem for $t {
+            #[cfg(target_arch = "x86_64")]
+            type Wide = $wide;
+            #[cfg(target_arch = "x86_64")]
+            type Middle = $middle;
+            type Plain = $array;
+            fn to_index(self) -> usize {
+                self as usize
+            }
             const LOWEST: Self = <$t>::NEG_INFINITY;
             fn from_i64(n: i64) -> Self {
                 n as $t
@@ -111,5 +154,5 @@ macro_rules! elem {
         }
     };
 }
-elem!(f32, avx512_f32, avx2_f32, plain_f32);
-elem!(f64, avx512_f64, avx2_f64, plain_f64);
+elem!(f32, avx512_f32 F32x16, avx2_f32 F32x8, plain_f32 Array<f32, 4>);
+elem!(f64, avx512_f64 F64x8, avx2_f64 F64x4, plain_f64 Array<f64, 2>);

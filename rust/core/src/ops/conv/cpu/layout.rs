@@ -33,24 +33,30 @@ fn inside(first: isize, n: usize, size: usize) -> (usize, usize) {
     (lo as usize, hi as usize)
 }
 
-/// band[r][u][c] from `channels` planes at `x`.
+/// `band[(r * cols + u) * pitch + c]` from `channels` planes at `x`.
 ///
 /// # Safety
-/// `x` must hold the planes and `band` rows * cols * channels elements and a vector of slack.
-pub(super) unsafe fn pack_band<T: Elem>(x: *const T, channels: usize, win: &Window, band: *mut T) {
-    if channels == 1 {
+/// `x` must hold the planes and `band` rows * cols * pitch elements and a vector of slack.
+pub(super) unsafe fn pack_band<T: Elem>(
+    x: *const T,
+    channels: usize,
+    pitch: usize,
+    win: &Window,
+    band: *mut T,
+) {
+    if pitch == 1 {
         pack_plane(x, win, 1, win.cols, T::default(), band);
         return;
     }
     let ((lo, hi), (first, end)) = (win.inside(), win.inside_rows());
     if hi - lo < win.cols || end - first < win.rows {
-        fill(band, win.rows * win.cols * channels);
+        fill(band, win.rows * win.cols * pitch);
     }
     if lo == hi || first == end {
         return;
     }
     let src = x.offset((win.top + first as isize) * win.w as isize + win.left + lo as isize);
-    let dst = band.add((first * win.cols + lo) * channels);
+    let dst = band.add((first * win.cols + lo) * pitch);
     let plane = win.h * win.w;
     // Whole rows are one strip.
     let strip = hi - lo == win.cols && win.cols == win.w;
@@ -59,8 +65,8 @@ pub(super) unsafe fn pack_band<T: Elem>(x: *const T, channels: usize, win: &Wind
         (T::kernels().transpose)(&Transpose {
             src: src.add(r * win.w),
             src_step: plane,
-            dst: dst.add(r * win.cols * channels),
-            dst_step: channels,
+            dst: dst.add(r * win.cols * pitch),
+            dst_step: pitch,
             rows: channels,
             cols,
         });

@@ -20,7 +20,7 @@ pub(super) struct Pass {
     pub(super) cols: usize,
 }
 
-/// Output (t, u) of a pass reads input (t, u) * in_step + (top, left) + (tap.dy, tap.dx), zero outside the image.
+/// Output (t, u) of a pass reads input `(t, u) * in_step + (top, left) + (tap.dy, tap.dx)`, zero outside the image.
 pub(super) struct Plan {
     pub(super) n: usize,
     pub(super) groups: usize,

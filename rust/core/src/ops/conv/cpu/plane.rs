@@ -108,7 +108,14 @@ impl<T: Elem> Job<T> {
             let weights = std::slice::from_raw_parts_mut(ys.add(ys_len), p.kernel);
             for c in 0..p.c_in {
                 let plane = (image * p.groups + g) * p.c_in + c;
-                pack_plane(self.x.add(plane * win.h * win.w), &win, packed.step, packed.width, T::default(), xs);
+                pack_plane(
+                    self.x.add(plane * win.h * win.w),
+                    &win,
+                    packed.step,
+                    packed.width,
+                    T::default(),
+                    xs,
+                );
                 for (i, pass) in p.passes.iter().enumerate() {
                     for o in 0..p.c_out {
                         let w = self.w.add(g * p.w_group + o * p.w_out + c * p.w_in);
@@ -122,8 +129,11 @@ impl<T: Elem> Job<T> {
                         } else {
                             ys.add((i * p.c_out + o) * y_len)
                         };
-                        let bias =
-                            if self.bias.is_null() { T::default() } else { *self.bias.add(channel) };
+                        let bias = if self.bias.is_null() {
+                            T::default()
+                        } else {
+                            *self.bias.add(channel)
+                        };
                         (kernels.rows)(&Rows {
                             x: xs,
                             x_step: p.in_step[0] * packed.pitch(),
@@ -131,7 +141,7 @@ impl<T: Elem> Job<T> {
                             weights: &weights[..pass.taps.len()],
                             y,
                             y_step,
-                            rows: pass.rows.saturating_sub(row).min(rows),
+                            count: pass.rows.saturating_sub(row).min(rows),
                             cols: pass.cols,
                             start: (c == 0).then_some(bias),
                             relu: self.relu && c + 1 == p.c_in,

@@ -2,7 +2,7 @@
 
 use super::lanes::Lanes;
 
-/// y[r, u] = relu?(start + sum over taps of weights[t] * x[r * x_step + taps[t] + u]) for u < cols.
+/// `y[r, u] = relu?(start + sum over taps of weights[t] * x[r * x_step + taps[t] + u])` for u < cols.
 ///
 /// Whole vectors of x are read, so x needs `Lanes::N` elements of slack at its end.
 pub(super) struct Rows<'a, T> {
@@ -12,7 +12,7 @@ pub(super) struct Rows<'a, T> {
     pub(super) weights: &'a [T],
     pub(super) y: *mut T,
     pub(super) y_step: usize,
-    pub(super) rows: usize,
+    pub(super) count: usize,
     pub(super) cols: usize,
     /// Where the sums start; `None`: at what y holds.
     pub(super) start: Option<T>,
@@ -22,11 +22,11 @@ pub(super) struct Rows<'a, T> {
 #[inline(always)]
 pub(super) unsafe fn rows<V: Lanes>(t: &Rows<'_, V::T>) {
     // Rows together share the loading of weights, and hide each other's latency.
-    let whole = t.rows - t.rows % 4;
+    let whole = t.count - t.count % 4;
     for r in (0..whole).step_by(4) {
         some_rows::<V, 4>(t, r);
     }
-    for r in whole..t.rows {
+    for r in whole..t.count {
         some_rows::<V, 1>(t, r);
     }
 }
@@ -64,7 +64,7 @@ unsafe fn some_rows<V: Lanes, const R: usize>(t: &Rows<'_, V::T>, first: usize) 
     }
 }
 
-/// to[r][residue][q] = from[r, q * step + residue], for columns lo <= q * step + residue < hi.
+/// `to[r][residue][q] = from[r, q * step + residue]`, for columns lo <= q * step + residue < hi.
 ///
 /// Up to a vector behind the last column of each residue and row is set to `border` (and then overwritten by what
 /// belongs there): `to` needs that slack at its end.
@@ -128,7 +128,7 @@ unsafe fn load_up_to<V: Lanes>(p: *const V::T, u: usize, n: usize, rest: V) -> V
 /// Taps that one pass over the rows of `dots` sums at a time.
 const AT_ONCE: usize = 4;
 
-/// sums[t] += sum over r, u of x[r * x_step + taps[t] + u] * g[r * g_step + u]. Reads nothing beyond `cols`.
+/// `sums[t] += sum over r, u of x[r * x_step + taps[t] + u] * g[r * g_step + u]`. Reads nothing beyond `cols`.
 pub(super) struct Dots<'a, T> {
     pub(super) x: *const T,
     pub(super) x_step: usize,

@@ -1,6 +1,6 @@
 //! Matrix transposition, which is how channels get from planes to lanes and back.
 
-/// dst[j * dst_step + i] = src[i * src_step + j] for i < rows, j < cols.
+/// `dst[j * dst_step + i] = src[i * src_step + j]` for i < rows, j < cols.
 pub(super) struct Transpose<T> {
     pub(super) src: *const T,
     pub(super) src_step: usize,
@@ -95,11 +95,27 @@ pub(super) mod avx512 {
         };
     }
     transpose!(
-        transpose_f32, f32, 16, __mmask16, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps, _mm512_setzero_ps,
-        _mm512_permutex2var_ps, _mm512_loadu_si512, i32
+        transpose_f32,
+        f32,
+        16,
+        __mmask16,
+        _mm512_maskz_loadu_ps,
+        _mm512_mask_storeu_ps,
+        _mm512_setzero_ps,
+        _mm512_permutex2var_ps,
+        _mm512_loadu_si512,
+        i32
     );
     transpose!(
-        transpose_f64, f64, 8, __mmask8, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd, _mm512_setzero_pd,
-        _mm512_permutex2var_pd, _mm512_loadu_si512, i64
+        transpose_f64,
+        f64,
+        8,
+        __mmask8,
+        _mm512_maskz_loadu_pd,
+        _mm512_mask_storeu_pd,
+        _mm512_setzero_pd,
+        _mm512_permutex2var_pd,
+        _mm512_loadu_si512,
+        i64
     );
 }

@@ -16,6 +16,8 @@ const TASK_VECTORS: usize = 4;
 const TASK_WEIGHTS: usize = 1 << 16;
 /// Tasks that a large convolution is cut into at least, by splitting the batch.
 const TASKS: usize = 16;
+/// Multiply-adds that each weight of a part must get, for the adding up of the parts to be cheap beside them.
+const PART_WORK: usize = 512;
 
 /// gw = sum over images and pixels of gy * x, every element written.
 ///
@@ -23,7 +25,13 @@ const TASKS: usize = 16;
 ///
 /// # Safety
 /// The pointers must be valid for the shape's sizes.
-pub(super) unsafe fn run<T: Elem>(s: &ConvShape, x: *const T, gy: *const T, gw: *mut T, par: Par<'_>) {
+pub(super) unsafe fn run<T: Elem>(
+    s: &ConvShape,
+    x: *const T,
+    gy: *const T,
+    gw: *mut T,
+    par: Par<'_>,
+) {
     let kernels = T::kernels();
     let kernel = s.kh * s.kw;
     let (c_in, c_out) = (s.c_in / s.groups, s.c_out / s.groups);
@@ -35,18 +43,24 @@ pub(super) unsafe fn run<T: Elem>(s: &ConvShape, x: *const T, gy: *const T, gw: 
     let out_blocks = c_out.div_ceil(out_block);
     let blocks = s.groups * in_blocks * out_blocks;
 
+    // A tile reads one cache line of every pixel of the band, which must stay in the first-level cache.
+    let pixels = BAND_PIXELS / (s.stride[0] * s.stride[1]).min(4);
     let (mut images, mut rows) = (1, s.oh);
-    if s.oh * s.ow <= BAND_PIXELS {
-        images = (BAND_PIXELS / (s.oh * s.ow)).clamp(1, s.n);
+    if s.oh * s.ow <= pixels {
+        images = (pixels / (s.oh * s.ow)).clamp(1, s.n);
     } else {
-        rows = s.oh.div_ceil(s.oh.div_ceil((BAND_PIXELS / s.ow).max(1)));
+        rows = s.oh.div_ceil(s.oh.div_ceil((pixels / s.ow).max(1)));
     }
     let units = s.n.div_ceil(images) * s.oh.div_ceil(rows);
     let work = s.n * s.oh * s.ow * s.groups * c_in * c_out * kernel;
-    let parts = TASKS.div_ceil(blocks).min(task_count(units * blocks, work)).min(units);
 
     let rows_of_tile = in_block * kernel;
     let len = rows_of_tile * out_block.next_multiple_of(lanes);
+    let parts = TASKS
+        .div_ceil(blocks)
+        .min(task_count(units * blocks, work))
+        .min(work / (blocks * len * PART_WORK))
+        .clamp(1, units);
     scratch::with(parts * blocks * len, |sums: *mut T| {
         let job = Job { s, kernels, x, gy, gw, sums, in_block, out_block, images, rows, len };
         let block = |i: usize| {
@@ -108,13 +122,15 @@ impl<T: Elem> Job<'_, T> {
         let bands = s.oh.div_ceil(self.rows);
         let cols = (s.ow - 1) * s.stride[1] + (s.kw - 1) * s.dilation[1] + 1;
         let reach = (s.kh - 1) * s.dilation[0] + 1;
-        let band_len = ((self.rows - 1) * s.stride[0] + reach) * cols * c_in;
+        // An odd number of cache lines from pixel to pixel spreads a tile's reads over all sets of the cache.
+        let pitch = if c_in.is_multiple_of(32) { c_in + 16 } else { c_in };
+        let band_len = ((self.rows - 1) * s.stride[0] + reach) * cols * pitch;
         let pixels = self.images * self.rows * s.ow;
         let width = 3 * self.kernels.lanes;
         // In the order of a weight tensor.
         let taps: Vec<usize> = (0..c_in)
             .flat_map(|c| (0..s.kh * s.kw).map(move |k| (c, k / s.kw, k % s.kw)))
-            .map(|(c, r, q)| (r * s.dilation[0] * cols + q * s.dilation[1]) * c_in + c)
+            .map(|(c, r, q)| (r * s.dilation[0] * cols + q * s.dilation[1]) * pitch + c)
             .collect();
         scratch::with(self.images * band_len + 128 + pixels * width, |xs: *mut T| {
             let panel = xs.add((self.images * band_len + 64).next_multiple_of(64));
@@ -136,16 +152,16 @@ impl<T: Elem> Job<'_, T> {
                 for i in 0..images {
                     let channel = (image + i) * s.c_in + part.g * (s.c_in / s.groups) + part.c0;
                     let band = xs.add(i * band_len);
-                    pack_band(self.x.add(channel * s.h * s.w), c_in, &win, band);
+                    pack_band(self.x.add(channel * s.h * s.w), c_in, pitch, &win, band);
                     runs.extend((0..rows).map(|t| Run {
-                        off: i * band_len + t * s.stride[0] * cols * c_in,
+                        off: i * band_len + t * s.stride[0] * cols * pitch,
                         len: s.ow,
                     }));
                 }
                 for block in &blocks {
                     self.pack_panel(part, block, c_out, (image, images), (row, rows), panel);
                     let sums = sums.add(block.first * taps.len());
-                    self.product(&taps, block.nv, s.stride[1] * c_in, &runs, xs, panel, sums);
+                    self.product(&taps, block.nv, s.stride[1] * pitch, &runs, xs, panel, sums);
                 }
             }
         });

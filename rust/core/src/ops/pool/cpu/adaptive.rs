@@ -5,7 +5,7 @@ use crate::ops::conv::cpu::{Elem, share, sum};
 use crate::ops::matmul::gemm::Par;
 use std::ops::Range;
 
-/// The sizes of an adaptive pooling: x is [n_c, h, w], y is [n_c, oh, ow].
+/// The sizes of an adaptive pooling: x is `[n_c, h, w]`, y is `[n_c, oh, ow]`.
 #[derive(Clone, Debug)]
 pub struct AdaptiveShape {
     pub n_c: usize,
@@ -120,7 +120,7 @@ pub unsafe fn adaptive_max_pool2d<T: Elem>(
                 for row in rows {
                     for col in cols.clone() {
                         let v = *x.add(row * s.w + col);
-                        if v > best || v != v {
+                        if v > best || v.partial_cmp(&v).is_none() {
                             (best, at) = (v, row * s.w + col);
                         }
                     }

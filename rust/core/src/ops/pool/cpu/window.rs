@@ -4,12 +4,13 @@
 //! outputs read neighbouring elements whatever the stride, and no tap needs a check.
 
 use super::{Divisor, Elem, PoolShape};
+use crate::cpu::simd::{Isa, isa};
+use crate::ops::conv::cpu::lanes::Lanes;
 use crate::ops::conv::cpu::layout::{Window, pack_plane};
 use crate::ops::conv::cpu::scratch;
-use crate::cpu::simd::{Isa, isa};
 
-/// Outputs of a row that are made together, in registers.
-const N: usize = 16;
+/// Slack for the whole vectors of any instruction set.
+const SLACK: usize = 64;
 
 /// What all planes of one call share.
 pub(super) struct Plan<'a, T> {
@@ -18,6 +19,10 @@ pub(super) struct Plan<'a, T> {
     rows: usize,
     /// Where each tap reads in the copied plane, counted from the output's own column.
     taps: Vec<usize>,
+    /// The same in the plane itself.
+    in_plane: Vec<i64>,
+    /// For each residue: its first column of the plane, and where that lies in a row of the copy.
+    residues: Vec<(usize, usize)>,
     /// What the windows of each row and of each column divide by, together their product; empty for the largest.
     by_row: Vec<T>,
     by_col: Vec<T>,
@@ -44,7 +49,7 @@ impl<'a, T: Elem> Plan<'a, T> {
             plan.by_col = vec![T::from_i64(divisor); s.ow];
         }
         // Outputs are divided a vector at a time.
-        plan.by_col.resize(s.ow + N, T::from_i64(1));
+        plan.by_col.resize(s.ow + SLACK, T::from_i64(1));
         plan
     }
 
@@ -60,7 +65,16 @@ impl<'a, T: Elem> Plan<'a, T> {
             .map(|k| (k / s.kw * dilation[0], k % s.kw * dilation[1]))
             .map(|(dy, dx)| dy * step * width + dx % step * width + dx / step)
             .collect();
-        Self { s, width, rows, taps, by_row: Vec::new(), by_col: Vec::new() }
+        let in_plane = (0..s.kh * s.kw)
+            .map(|k| (k / s.kw * dilation[0] * s.w + k % s.kw * dilation[1]) as i64)
+            .collect();
+        let residues = (0..step)
+            .map(|residue| {
+                let first = (residue + step - s.padding[1] % step) % step;
+                (first, residue * width + (first + s.padding[1]) / step)
+            })
+            .collect();
+        Self { s, width, rows, taps, in_plane, residues, by_row: Vec::new(), by_col: Vec::new() }
     }
 
     fn pitch(&self) -> usize {
@@ -69,10 +83,11 @@ impl<'a, T: Elem> Plan<'a, T> {
 
     /// Elements of a copied plane, with slack for whole vectors.
     fn len(&self) -> usize {
-        self.rows * self.pitch() + 4 * N
+        self.rows * self.pitch() + SLACK
     }
 
-    unsafe fn pack(&self, x: *const T, border: T, plane: *mut T) {
+    /// Calls `f` with a copy of the plane in a border.
+    pub(super) unsafe fn with_copy(&self, x: *const T, border: T, f: impl FnOnce(*const T)) {
         let s = self.s;
         let win = Window {
             h: s.h,
@@ -82,12 +97,42 @@ impl<'a, T: Elem> Plan<'a, T> {
             rows: self.rows,
             cols: self.pitch(),
         };
-        pack_plane(x, &win, s.stride[1], self.width, border, plane);
+        scratch::with(self.len(), |plane: *mut T| {
+            pack_plane(x, &win, s.stride[1], self.width, border, plane);
+            f(plane);
+        });
+    }
+
+    /// Lets `f` add up a plane's gradient in the layout of the copy, then writes it to gx.
+    pub(super) unsafe fn make_plane(&self, gx: *mut T, f: impl FnOnce(*mut T)) {
+        let s = self.s;
+        scratch::with(self.len(), |plane: *mut T| {
+            std::ptr::write_bytes(plane, 0, self.len());
+            f(plane);
+            for y in 0..s.h {
+                let from = plane.add((y + s.padding[0]) * self.pitch());
+                let to = gx.add(y * s.w);
+                for &(first, at) in &self.residues {
+                    let mut at = from.add(at);
+                    for col in (first..s.w).step_by(s.stride[1]) {
+                        *to.add(col) = *at;
+                        at = at.wrapping_add(1);
+                    }
+                }
+            }
+        });
     }
 }
 
 /// How much of the window of output `o` lies in the padded plane or, if `whole`, in the plane itself.
-fn extent(o: usize, stride: usize, padding: usize, kernel: usize, size: usize, whole: bool) -> usize {
+fn extent(
+    o: usize,
+    stride: usize,
+    padding: usize,
+    kernel: usize,
+    size: usize,
+    whole: bool,
+) -> usize {
     let start = o * stride;
     let end = (start + kernel).min(size + 2 * padding);
     if whole {
@@ -105,89 +150,81 @@ macro_rules! by_isa {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
             unsafe fn avx512<T: Elem>($($arg: $ty),*) {
-                $body($($arg),*);
+                $body::<T, T::Wide>($($arg),*);
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2<T: Elem>($($arg: $ty),*) {
-                $body($($arg),*);
+                $body::<T, T::Middle>($($arg),*);
             }
             match isa() {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 => avx512($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => avx2($($arg),*),
-                _ => $body($($arg),*),
+                _ => $body::<T, T::Plain>($($arg),*),
             }
         }
     };
 }
 
+pub(super) use by_isa;
+
 by_isa! {
-    /// y and idx of one plane.
-    max = max_body(p: &Plan<'_, T>, x: *const T, y: *mut T, idx: *mut i64)
+    /// y and idx of one plane, which `plane` holds a copy of.
+    max = max_body(p: &Plan<'_, T>, plane: *const T, y: *mut T, idx: *mut i64)
 }
 by_isa! {
-    /// y of one plane.
-    average = average_body(p: &Plan<'_, T>, x: *const T, y: *mut T)
+    /// y of one plane, which `plane` holds a copy of.
+    average = average_body(p: &Plan<'_, T>, plane: *const T, y: *mut T)
 }
 by_isa! {
-    /// gx of one plane.
-    average_backward = average_backward_body(p: &Plan<'_, T>, gy: *const T, gx: *mut T)
+    /// Adds the gradient to the copy of the plane.
+    average_backward = average_backward_body(p: &Plan<'_, T>, gy: *const T, plane: *mut T)
 }
 
 #[inline(always)]
-unsafe fn load<T: Copy>(p: *const T) -> [T; N] {
-    p.cast::<[T; N]>().read_unaligned()
-}
-
-/// Writes the first `n` elements.
-#[inline(always)]
-unsafe fn store<T: Copy>(v: &[T; N], p: *mut T, n: usize) {
-    if n >= N {
-        p.cast::<[T; N]>().write_unaligned(*v);
+pub(super) unsafe fn store<V: Lanes>(v: V, p: *mut V::T, n: usize) {
+    if n < V::N {
+        v.store_first(p, n);
     } else {
-        std::ptr::copy_nonoverlapping(v.as_ptr(), p, n);
+        v.store(p);
     }
 }
 
 #[inline(always)]
-unsafe fn max_body<T: Elem>(p: &Plan<'_, T>, x: *const T, y: *mut T, idx: *mut i64) {
-    const NONE: u32 = u32::MAX;
+unsafe fn max_body<T: Elem, V: Lanes<T = T>>(
+    p: &Plan<'_, T>,
+    plane: *const T,
+    y: *mut T,
+    idx: *mut i64,
+) {
     let s = p.s;
-    let [sh, sw] = s.stride;
-    let in_plane: Vec<i64> = (0..s.kh * s.kw)
-        .map(|k| (k / s.kw * s.dilation[0] * s.w + k % s.kw * s.dilation[1]) as i64)
-        .collect();
-    scratch::with(p.len(), |plane: *mut T| {
-        p.pack(x, T::LOWEST, plane);
-        for oy in 0..s.oh {
-            let row = plane.add(oy * sh * p.pitch());
-            for from in (0..s.ow).step_by(N) {
-                let mut best = [T::LOWEST; N];
-                let mut taken = [NONE; N];
-                for (k, &tap) in p.taps.iter().enumerate() {
-                    let v = load(row.add(tap + from));
-                    for i in 0..N {
-                        let take = (v[i] > best[i]) | (v[i] != v[i]);
-                        best[i] = if take { v[i] } else { best[i] };
-                        taken[i] = if take { k as u32 } else { taken[i] };
-                    }
-                }
-                let n = N.min(s.ow - from);
-                let o = oy * s.ow + from;
-                store(&best, y.add(o), n);
-                let corner = (oy * sh * s.w) as i64 - (s.padding[0] * s.w + s.padding[1]) as i64;
-                for i in 0..n {
-                    *idx.add(o + i) = if taken[i] == NONE {
-                        first_inside(s, oy, from + i)
-                    } else {
-                        corner + ((from + i) * sw) as i64 + in_plane[taken[i] as usize]
-                    };
-                }
+    for oy in 0..s.oh {
+        let row = plane.add(oy * s.stride[0] * p.pitch());
+        let corner = (oy * s.stride[0] * s.w) as i64 - (s.padding[0] * s.w + s.padding[1]) as i64;
+        for from in (0..s.ow).step_by(V::N) {
+            let mut best = V::splat(T::LOWEST);
+            // The number of the tap, which the float holds exactly.
+            let mut taken = V::splat(T::from_i64(-1));
+            for (k, &tap) in p.taps.iter().enumerate() {
+                let v = V::load(row.add(tap + from));
+                best.take_larger(v, &mut taken, V::splat(T::from_i64(k as i64)));
+            }
+            let n = V::N.min(s.ow - from);
+            let o = oy * s.ow + from;
+            store(best, y.add(o), n);
+            let mut at = [T::default(); 16];
+            taken.store(at.as_mut_ptr());
+            for i in 0..n {
+                *idx.add(o + i) = if at[i] < T::default() {
+                    first_inside(s, oy, from + i)
+                } else {
+                    corner + ((from + i) * s.stride[1]) as i64 + p.in_plane[at[i].to_index()]
+                };
             }
         }
-    });
+    }
 }
 
 /// Where the first element of a window lies, which is the index of a window full of -inf; -1 if all is padding.
@@ -206,68 +243,42 @@ fn first_inside(s: &PoolShape, oy: usize, ox: usize) -> i64 {
 }
 
 #[inline(always)]
-unsafe fn average_body<T: Elem>(p: &Plan<'_, T>, x: *const T, y: *mut T) {
+unsafe fn average_body<T: Elem, V: Lanes<T = T>>(p: &Plan<'_, T>, plane: *const T, y: *mut T) {
     let s = p.s;
-    scratch::with(p.len(), |plane: *mut T| {
-        p.pack(x, T::default(), plane);
-        for oy in 0..s.oh {
-            let row = plane.add(oy * s.stride[0] * p.pitch());
-            for from in (0..s.ow).step_by(N) {
-                let mut sums = [T::default(); N];
-                for &tap in &p.taps {
-                    let v = load(row.add(tap + from));
-                    for i in 0..N {
-                        sums[i] += v[i];
-                    }
-                }
-                let cols = load(p.by_col.as_ptr().add(from));
-                for i in 0..N {
-                    sums[i] = sums[i] / (cols[i] * p.by_row[oy]);
-                }
-                store(&sums, y.add(oy * s.ow + from), N.min(s.ow - from));
+    for oy in 0..s.oh {
+        let row = plane.add(oy * s.stride[0] * p.pitch());
+        let rows = V::splat(p.by_row[oy]);
+        for from in (0..s.ow).step_by(V::N) {
+            let mut sum = V::zero();
+            for &tap in &p.taps {
+                sum = sum.add(V::load(row.add(tap + from)));
             }
+            let count = V::load(p.by_col.as_ptr().add(from)).fma(rows, V::zero());
+            store(sum.div(count), y.add(oy * s.ow + from), V::N.min(s.ow - from));
         }
-    });
+    }
 }
 
 #[inline(always)]
-unsafe fn average_backward_body<T: Elem>(p: &Plan<'_, T>, gy: *const T, gx: *mut T) {
+unsafe fn average_backward_body<T: Elem, V: Lanes<T = T>>(
+    p: &Plan<'_, T>,
+    gy: *const T,
+    plane: *mut T,
+) {
     let s = p.s;
-    let step = s.stride[1];
-    scratch::with(p.len(), |plane: *mut T| {
-        std::ptr::write_bytes(plane, 0, p.len());
-        for oy in 0..s.oh {
-            let row = plane.add(oy * s.stride[0] * p.pitch());
-            for from in (0..s.ow).step_by(N) {
-                // Zero behind the row's end: adding it changes nothing there.
-                let mut share = [T::default(); N];
-                let n = N.min(s.ow - from);
-                std::ptr::copy_nonoverlapping(gy.add(oy * s.ow + from), share.as_mut_ptr(), n);
-                let cols = load(p.by_col.as_ptr().add(from));
-                for i in 0..N {
-                    share[i] = share[i] / (cols[i] * p.by_row[oy]);
-                }
-                for &tap in &p.taps {
-                    let at = row.add(tap + from);
-                    let mut sums = load(at);
-                    for i in 0..N {
-                        sums[i] += share[i];
-                    }
-                    store(&sums, at, N);
-                }
+    for oy in 0..s.oh {
+        let row = plane.add(oy * s.stride[0] * p.pitch());
+        let rows = V::splat(p.by_row[oy]);
+        for from in (0..s.ow).step_by(V::N) {
+            let (g, n) = (gy.add(oy * s.ow + from), s.ow - from);
+            // Behind the row's end zeros are added, which changes nothing.
+            let g = if n < V::N { V::load_first(g, n, V::zero()) } else { V::load(g) };
+            let count = V::load(p.by_col.as_ptr().add(from)).fma(rows, V::zero());
+            let share = g.div(count);
+            for &tap in &p.taps {
+                let at = row.add(tap + from);
+                share.add(V::load(at)).store(at);
             }
         }
-        for y in 0..s.h {
-            let from = plane.add((y + s.padding[0]) * p.pitch());
-            let to = gx.add(y * s.w);
-            // Column c of the plane lies at padding + c of its copy.
-            for residue in 0..step {
-                let first = (residue + step - s.padding[1] % step) % step;
-                let from = from.add(residue * p.width + (first + s.padding[1]) / step);
-                for (q, col) in (first..s.w).step_by(step).enumerate() {
-                    *to.add(col) = *from.add(q);
-                }
-            }
-        }
-    });
+    }
 }

@@ -1,0 +1,67 @@
+# `make demo` trains the digits model in a fresh virtual environment; `make test` is what CI runs.
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+CARGO_FLAGS ?=
+# On two cores the software GPU is quickest on the calling thread.
+export LP_NUM_THREADS ?= 0
+
+.PHONY: demo test test-all build lint rust-test py-test examples generate mutate bench clean
+
+$(VENV)/.made: pyproject.toml
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet "maturin>=1.9,<2" "numpy>=2" matplotlib scikit-learn
+	touch $@
+
+$(VENV)/.tested: pyproject.toml $(VENV)/.made
+	$(PY) -m pip install --quiet hypothesis ml_dtypes pyright pytest pytest-xdist ruff scipy
+	touch $@
+
+SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
+
+$(VENV)/.built: $(SOURCES) $(VENV)/.made
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps $(CARGO_FLAGS) || \
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release $(CARGO_FLAGS)
+	touch $@
+
+build: $(VENV)/.built
+
+demo: build
+	$(PY) examples/digits.py --out runs/digits
+
+lint: $(VENV)/.tested
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(VENV)/bin/ruff format --check python tests benches examples
+	$(VENV)/bin/ruff check python tests benches examples
+
+types: $(VENV)/.tested build
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+rust-test:
+	cargo test --workspace --quiet
+
+py-test: $(VENV)/.tested build
+	$(PY) -m pytest -n 2
+
+examples: build
+	$(PY) examples/digits.py --smoke --out $(shell mktemp -d)
+
+# Cheapest first.
+test: lint build types rust-test py-test examples
+
+test-all: test
+	RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2
+	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py || exit 1; done
+	$(MAKE) mutate
+
+# Rewrites python/rubigo/_ops.py and _core.pyi from the op table.
+generate: build
+	$(PY) tests/generate.py
+
+bench: build
+	$(PY) benches/vs_torch.py
+
+clean:
+	rm -rf target $(VENV) runs

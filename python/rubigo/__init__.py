@@ -1,0 +1,128 @@
+"""rubigo: deep learning with a Rust core, on the CPU and on any GPU.
+
+>>> import rubigo as rg
+>>> x = rg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from rubigo import _core
+from rubigo._core import (
+    DeviceLostError as DeviceLostError,
+    Generator as Generator,
+    ShapeError as ShapeError,
+    Tensor as Tensor,
+    __version__ as __version__,
+    as_tensor as as_tensor,
+    bfloat16 as bfloat16,
+    bool as bool,
+    device as device,
+    double as double,
+    dtype as dtype,
+    float as float,
+    float16 as float16,
+    float32 as float32,
+    float64 as float64,
+    from_dlpack as from_dlpack,
+    from_numpy as from_numpy,
+    get_num_threads as get_num_threads,
+    get_rng_state as get_rng_state,
+    half as half,
+    initial_seed as initial_seed,
+    int as int,
+    int8 as int8,
+    int16 as int16,
+    int32 as int32,
+    int64 as int64,
+    long as long,
+    manual_seed as manual_seed,
+    seed as seed,
+    set_num_threads as set_num_threads,
+    set_rng_state as set_rng_state,
+    short as short,
+    tensor as tensor,
+    uint8 as uint8,
+    uint16 as uint16,
+    uint32 as uint32,
+    uint64 as uint64,
+)
+
+# Generated from the op table; its `__all__` lists every name.
+from rubigo._ops import *
+from rubigo._tensor import (
+    allclose as allclose,
+    aminmax as aminmax,
+    broadcast_to as broadcast_to,
+    dist as dist,
+    equal as equal,
+    isclose as isclose,
+    max as max,
+    min as min,
+    narrow as narrow,
+    norm as norm,
+    ravel as ravel,
+    std as std,
+    std_mean as std_mean,
+    t as t,
+    unflatten as unflatten,
+    var as var,
+    var_mean as var_mean,
+    where as where,
+)
+from rubigo.autograd import (
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)
+
+pi = 3.141592653589793
+e = 2.718281828459045
+inf = _core.tensor(0.0).reciprocal().item()
+nan = inf - inf
+newaxis = None
+
+# Loaded at first use, so that `import rubigo` stays quick.
+_LAZY_MODULES = (
+    "autograd", "cli", "cpu", "data", "functional", "gpu", "losses", "metrics", "nn", "optim",
+    "plots", "profiler", "serialization", "testing", "train", "types",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "save": "serialization",
+    "load": "serialization",
+    "profile": "profiler",
+    "set_printoptions": "_printing",
+    "finfo": "types",
+    "iinfo": "types",
+    "is_tensor": "types",
+    "is_floating_point": "types",
+    "numel": "types",
+    "promote_types": "types",
+    "result_type": "types",
+    "broadcast_shapes": "types",
+    "broadcast_tensors": "types",
+    "meshgrid": "types",
+}
+
+
+def __getattr__(name):
+    from importlib import import_module
+
+    if name in _LAZY_MODULES:
+        return import_module(f"rubigo.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(import_module(f"rubigo.{_LAZY_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'rubigo' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})
+
+
+def is_gpu_available():
+    """Whether a GPU can be opened; `rubigo.gpu.why_not()` tells why not."""
+    return _core.gpu_error() is None

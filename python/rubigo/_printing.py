@@ -1,0 +1,155 @@
+"""Tensors as text, as PyTorch prints them."""
+
+import math
+
+_options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+
+
+def set_printoptions(
+    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
+):
+    """Sets how tensors are printed.
+
+    `profile` is "default", "short" (2 digits, 2 edge items) or "full" (never summarized).
+    """
+    profiles = {
+        "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+        "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+        "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+    }
+    if profile is not None:
+        if profile not in profiles:
+            raise ValueError(f"profile must be one of {sorted(profiles)}, got {profile!r}")
+        _options.update(profiles[profile])
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
+    _options.update({k: v for k, v in given.items() if v is not None})
+    _options["sci_mode"] = sci_mode
+
+
+class _Formatter:
+    """One width and one notation for all numbers of a tensor."""
+
+    def __init__(self, values, is_float):
+        self.is_float = is_float
+        self.sci = False
+        self.whole = True
+        precision = _options["precision"]
+        if not is_float:
+            self.width = max((len(str(v)) for v in values), default=1)
+            return
+        finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
+        self.whole = all(v == math.ceil(v) for v in finite)
+        if finite:
+            low, high = min(finite), max(finite)
+            self.sci = high / low > 1000.0 or high > 1.0e8
+            if not self.whole:
+                self.sci = self.sci or low < 1.0e-4
+        if _options["sci_mode"] is not None:
+            self.sci = _options["sci_mode"]
+        self.precision = precision
+        self.width = max((len(self._text(v)) for v in values), default=1)
+
+    def _text(self, v):
+        if not self.is_float:
+            return str(v)
+        if not math.isfinite(v):
+            return str(v)
+        if self.sci:
+            return f"{v:.{self.precision}e}"
+        if self.whole:
+            return f"{v:.0f}."
+        return f"{v:.{self.precision}f}"
+
+    def __call__(self, v):
+        return self._text(v).rjust(self.width)
+
+
+def _summarized(x):
+    """The edges of a large tensor: the only values that are shown."""
+    if x.ndim == 0:
+        return [x]
+    e = _options["edgeitems"]
+    n = x.shape[0]
+    rows = range(n) if n <= 2 * e else [*range(e), *range(n - e, n)]
+    return [part for i in rows for part in _summarized(x[i])]
+
+
+def _vector(x, indent, formatter, summarize):
+    e = _options["edgeitems"]
+    n = x.shape[0]
+    width = formatter.width + 2
+    per_line = max(1, (_options["linewidth"] - indent) // width)
+    if summarize and n > 2 * e:
+        texts = [formatter(v) for v in x[:e].tolist()]
+        texts += [" ..."]
+        texts += [formatter(v) for v in x[n - e :].tolist()]
+    else:
+        texts = [formatter(v) for v in x.tolist()]
+    lines = [texts[i : i + per_line] for i in range(0, len(texts), per_line)]
+    joined = [", ".join(line) for line in lines]
+    return "[" + ("," + "\n" + " " * (indent + 1)).join(joined) + "]"
+
+
+def _block(x, indent, formatter, summarize):
+    if x.ndim == 0:
+        return formatter(x.item())
+    if x.ndim == 1:
+        return _vector(x, indent, formatter, summarize)
+    e = _options["edgeitems"]
+    n = x.shape[0]
+    if summarize and n > 2 * e:
+        parts = [_block(x[i], indent + 1, formatter, summarize) for i in range(e)]
+        parts.append("...")
+        parts += [_block(x[i], indent + 1, formatter, summarize) for i in range(n - e, n)]
+    else:
+        parts = [_block(x[i], indent + 1, formatter, summarize) for i in range(n)]
+    gap = "," + "\n" * (x.ndim - 1) + " " * (indent + 1)
+    return "[" + gap.join(parts) + "]"
+
+
+def tensor_text(x):
+    """The text of `repr(x)`."""
+    import rubigo as rg
+
+    prefix = "tensor("
+    suffixes = []
+    if x.device.type != "cpu":
+        suffixes.append(f"device='{x.device}'")
+    plain = x.detach().cpu()
+    default = plain.dtype in (rg.float32, rg.int64, rg.bool)
+    if plain.numel() == 0:
+        if plain.ndim != 1:
+            suffixes.append(f"size={tuple(plain.shape)}")
+        if plain.dtype != rg.float32:
+            suffixes.append(f"dtype={plain.dtype}")
+        body = "[]"
+    else:
+        if not default:
+            suffixes.append(f"dtype={plain.dtype}")
+        summarize = plain.numel() > _options["threshold"]
+        shown = [p.item() for p in _summarized(plain)] if summarize else plain.flatten().tolist()
+        formatter = _Formatter(shown, plain.dtype.is_floating_point)
+        body = _block(plain, len(prefix), formatter, summarize)
+    if x.grad_fn is not None:
+        suffixes.append(f"grad_fn={x.grad_fn!r}")
+    elif x.requires_grad:
+        suffixes.append("requires_grad=True")
+    text = prefix + body
+    # A suffix that does not fit goes to a line of its own.
+    last = len(text) - text.rfind("\n") + 1
+    for suffix in suffixes:
+        if last + len(suffix) + 2 > _options["linewidth"]:
+            text += ",\n" + " " * len(prefix) + suffix
+            last = len(prefix) + len(suffix)
+        else:
+            text += ", " + suffix
+            last += len(suffix) + 2
+    text += ")"
+    if type(x) is not rg.Tensor and type(x).__name__ == "Parameter":
+        return "Parameter containing:\n" + text
+    return text

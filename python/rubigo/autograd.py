@@ -1,0 +1,341 @@
+"""Gradients: the recording switch, `grad`, and functions with a rule of their own."""
+
+from rubigo import _core
+from rubigo._core import Tensor
+
+
+class _GradMode:
+    """Base of the context managers, which work as decorators too."""
+
+    mode = True
+
+    def __init__(self, function=None):
+        self.function = function
+        self.before = []
+
+    def __new__(cls, function=None):
+        if callable(function):
+            return cls().__call__(function)
+        return super().__new__(cls)
+
+    def __enter__(self):
+        self.before.append(_core.set_grad_enabled(self.mode))
+        return self
+
+    def __exit__(self, *exc):
+        _core.set_grad_enabled(self.before.pop())
+
+    def __call__(self, function):
+        from functools import wraps
+        from inspect import isgeneratorfunction
+
+        if isgeneratorfunction(function):
+            # The mode holds while the generator runs, not while its user does.
+            @wraps(function)
+            def generate(*args, **kwargs):
+                inner = function(*args, **kwargs)
+                sent = None
+                try:
+                    while True:
+                        with type(self)():
+                            item = inner.send(sent)
+                        sent = yield item
+                except StopIteration as stop:
+                    return stop.value
+
+            return generate
+
+        @wraps(function)
+        def call(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return call
+
+
+class no_grad(_GradMode):
+    """Nothing is recorded inside: results do not require gradients.
+
+    >>> import rubigo as rg
+    >>> x = rg.ones(2, requires_grad=True)
+    >>> with rg.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    mode = False
+
+
+class inference_mode(no_grad):
+    """As `no_grad`; accepts PyTorch's `mode` argument."""
+
+    def __new__(cls, mode=True):
+        if callable(mode):
+            return cls().__call__(mode)
+        return object.__new__(cls)
+
+    def __init__(self, mode=True):
+        super().__init__()
+        self.mode = not mode
+
+
+class enable_grad(_GradMode):
+    """Records inside of a `no_grad` block."""
+
+    mode = True
+
+
+class set_grad_enabled(_GradMode):
+    """Switches recording on or off: at once, and for a `with` block."""
+
+    def __new__(cls, mode):
+        return object.__new__(cls)
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = bool(mode)
+        self.before.append(_core.set_grad_enabled(self.mode))
+
+    def __enter__(self):
+        return self
+
+    def __call__(self, function):
+        # As a decorator the switch holds for the calls only.
+        _core.set_grad_enabled(self.before.pop())
+        mode = self.mode
+        from functools import wraps
+
+        @wraps(function)
+        def call(*args, **kwargs):
+            before = _core.set_grad_enabled(mode)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _core.set_grad_enabled(before)
+
+        return call
+
+
+def is_grad_enabled():
+    """Whether operations are recorded on this thread."""
+    return _core.is_grad_enabled()
+
+
+def _listed(x):
+    return [x] if isinstance(x, Tensor) else list(x)
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph=None,
+    create_graph=False,
+    allow_unused=None,
+    is_grads_batched=False,
+    materialize_grads=False,
+):
+    """The gradients of `outputs` with respect to `inputs`, without touching `.grad`.
+
+    Args:
+        outputs: tensor or tensors to differentiate; scalars unless `grad_outputs` is given.
+        inputs: tensor or tensors to differentiate by.
+        grad_outputs: the vector of the vector-Jacobian product, one for each output.
+        retain_graph: keep what was saved, for another pass; `create_graph` by default.
+        create_graph: record the gradients' own computation.
+        allow_unused: give None for inputs that the outputs do not depend on, instead of raising.
+        materialize_grads: give zeros instead of None.
+
+    >>> import rubigo as rg
+    >>> x = rg.tensor(3.0, requires_grad=True)
+    >>> (g,) = rg.autograd.grad(x**3, x, create_graph=True)
+    >>> rg.autograd.grad(g, x)[0].item()
+    18.0
+    """
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched: call grad once for each vector instead")
+    outputs, inputs = _listed(outputs), _listed(inputs)
+    if grad_outputs is None:
+        vectors = [None] * len(outputs)
+    else:
+        vectors = _listed(grad_outputs)
+    if len(vectors) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} outputs and {len(vectors)} grad_outputs")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _core.grad(outputs, inputs, vectors, keep, create_graph)
+    if materialize_grads:
+        pairs = zip(found, inputs, strict=True)
+        found = [_core.zeros_like(x) if g is None else g for g, x in pairs]
+    elif not allow_unused and any(g is None for g in found):
+        i = next(i for i, g in enumerate(found) if g is None)
+        raise RuntimeError(
+            f"input {i} appears to not have been used in the graph; "
+            "set allow_unused=True if this is the desired behavior"
+        )
+    return tuple(found)
+
+
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None
+):
+    """Adds the gradients of `tensors` into the `.grad` of the leaves."""
+    tensors = _listed(tensors)
+    vectors = [None] * len(tensors) if grad_tensors is None else _listed(grad_tensors)
+    keep = create_graph if retain_graph is None else retain_graph
+    _core.backward(
+        tensors, vectors, keep, create_graph, None if inputs is None else _listed(inputs)
+    )
+
+
+class FunctionCtx:
+    """What `forward` leaves for `backward`."""
+
+    def __init__(self):
+        self._saved = ()
+        self.needs_input_grad = ()
+        self._plain = set()
+        self._dirty = set()
+        self._materialize = True
+        self._freed = False
+
+    def save_for_backward(self, *tensors):
+        """Keeps tensors, None allowed; they are checked for later in-place writes."""
+        self._to_save = tensors
+
+    @property
+    def saved_tensors(self):
+        """The kept tensors."""
+        if self._freed:
+            raise RuntimeError(
+                "trying to backward through the graph a second time: the saved tensors were freed; "
+                "pass retain_graph=True to the first backward() or grad()"
+            )
+        out = []
+        for t, version, source in self._saved:
+            if t is not None and t._version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: saved at version {version}, now at {t._version}"
+                )
+            out.append(source() if source is not None else t)
+        return tuple(out)
+
+    def mark_non_differentiable(self, *tensors):
+        """These outputs carry no gradient."""
+        self._plain = {id(t) for t in tensors}
+
+    def mark_dirty(self, *tensors):
+        """These inputs were written in place by forward."""
+        self._dirty = {id(t) for t in tensors}
+
+    def set_materialize_grads(self, value):
+        """Whether missing gradients come as zeros (the default) or as None."""
+        self._materialize = value
+
+
+class Function:
+    """An operation with its own gradient.
+
+    >>> import rubigo as rg
+    >>> class Cube(rg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return g * 3 * x**2
+    >>> x = rg.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad.item()
+    12.0
+    """
+
+    @staticmethod
+    def forward(ctx, *args, **kwargs):
+        """Computes the outputs; nothing inside is recorded."""
+        raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        """One gradient, or None, for each argument of forward."""
+        raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
+
+    @classmethod
+    def apply(cls, *args):
+        """Runs forward and records backward."""
+        ctx = FunctionCtx()
+        ctx._to_save = ()
+        tensors = [a if isinstance(a, Tensor) else None for a in args]
+        ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in tensors)
+        separate = "setup_context" in cls.__dict__ or hasattr(cls, "setup_context")
+        records = _core.is_grad_enabled() and any(ctx.needs_input_grad)
+        with no_grad():
+            if separate:
+                result = cls.forward(*args)
+                cls.setup_context(ctx, args, result)
+            else:
+                result = cls.forward(ctx, *args)
+        several = isinstance(result, tuple)
+        outputs = list(result) if several else [result]
+        if not records:
+            return result
+        inputs = {id(t): i for i, t in enumerate(tensors) if t is not None}
+        for i, out in enumerate(outputs):
+            if not isinstance(out, Tensor):
+                raise TypeError(
+                    f"{cls.__name__}.forward must return Tensors, got {type(out).__name__}"
+                )
+            # An input that is returned as it came gets a history of its own.
+            if id(out) in inputs and id(out) not in ctx._dirty:
+                outputs[i] = out.detach()
+        _record(cls, ctx, tensors, outputs, inputs)
+        return tuple(outputs) if several else outputs[0]
+
+
+def _record(cls, ctx, tensors, outputs, inputs):
+    """Puts the call on the tape."""
+    plain = [id(o) not in ctx._plain for o in outputs]
+    shapes = [(o.shape, o.dtype, o.device) for o in outputs]
+    place = {id(o): i for i, o in enumerate(outputs)}
+
+    def rule(*grads):
+        if ctx._materialize:
+            grads = [
+                _core.zeros(shape, dtype=dtype, device=device) if g is None else g
+                for g, (shape, dtype, device) in zip(grads, shapes, strict=True)
+            ]
+        got = cls.backward(ctx, *grads)
+        return got if isinstance(got, tuple) else (got,)
+
+    def release():
+        ctx._saved = ()
+        ctx._freed = True
+
+    saved = []
+    for t in ctx._to_save:
+        if t is None:
+            saved.append((None, 0, None))
+        elif id(t) in inputs:
+            saved.append((t, t._version, None))
+        else:
+            # An output would keep its own node alive: its data is kept, without the node.
+            saved.append((t.detach() if id(t) in place else t, t._version, None))
+    _core.attach_function(cls.__name__, tensors, outputs, plain, rule, release)
+    ctx._saved = tuple(saved)
+
+
+def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+    """Whether the gradients of `func` agree with finite differences. Inputs should be float64."""
+    from rubigo.testing import gradcheck as check
+
+    return check(func, inputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
+
+
+def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+    """Whether the second gradients of `func` agree with finite differences."""
+    from rubigo.testing import gradgradcheck as check
+
+    return check(func, inputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)

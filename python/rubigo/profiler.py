@@ -1,0 +1,90 @@
+"""Where the time goes: per op and per module."""
+
+from rubigo import _core
+
+
+class Row:
+    """Calls, seconds and bytes (read plus written) of one op in one module."""
+
+    __slots__ = ("bytes", "calls", "module", "op", "seconds")
+
+    def __init__(self, module, op, calls, nanos, moved):
+        self.module, self.op, self.calls = module, op, calls
+        self.seconds, self.bytes = nanos * 1e-9, moved
+
+    def __repr__(self):
+        where = self.module or "(no module)"
+        return f"Row({where}, {self.op}, calls={self.calls}, seconds={self.seconds:.6f})"
+
+
+class profile:
+    """Measures every op that runs inside of the block, on any thread.
+
+    On the GPU each op is waited for, so that its time is its own.
+
+    >>> import rubigo as rg
+    >>> with rg.profile() as p:
+    ...     _ = rg.ones(10).exp()
+    >>> [r.op for r in p.rows if r.op == "exp"]
+    ['exp']
+    """
+
+    def __init__(self, model=None):
+        self.model = model
+        self.rows = []
+        self._undo = []
+
+    def __enter__(self):
+        if self.model is not None:
+            for path, module in self.model.named_modules():
+                name = f"{path or type(module).__name__}"
+                self._undo.append(module.register_forward_pre_hook(_enter(name)))
+                self._undo.append(module.register_forward_hook(_leave, always_call=True))
+        _core.take_profile()
+        _core.profile(True)
+        return self
+
+    def __exit__(self, *exc):
+        _core.profile(False)
+        for handle in self._undo:
+            handle.remove()
+        self._undo.clear()
+        self.rows = [Row(*r) for r in _core.take_profile()]
+        self.rows.sort(key=lambda r: -r.seconds)
+
+    def by(self, key):
+        """Totals by "op" or by "module", slowest first: (name, calls, seconds, bytes)."""
+        if key not in ("op", "module"):
+            raise ValueError(f'key must be "op" or "module", got {key!r}')
+        totals = {}
+        for r in self.rows:
+            calls, seconds, moved = totals.get(getattr(r, key), (0, 0.0, 0))
+            totals[getattr(r, key)] = (calls + r.calls, seconds + r.seconds, moved + r.bytes)
+        rows = [(name, *t) for name, t in totals.items()]
+        return sorted(rows, key=lambda t: -t[2])
+
+    def table(self, key="op", limit=20):
+        """The totals as text."""
+        rows = self.by(key)
+        whole = sum(t[2] for t in rows) or 1.0
+        lines = [f"{key:<32} {'calls':>8} {'ms':>10} {'%':>6} {'MB':>10}"]
+        for name, calls, seconds, moved in rows[:limit]:
+            lines.append(
+                f"{name or '(no module)':<32} {calls:>8} {seconds * 1e3:>10.3f} "
+                f"{100 * seconds / whole:>6.1f} {moved / 1e6:>10.2f}"
+            )
+        return "\n".join(lines)
+
+    def __str__(self):
+        return self.table("op") + "\n\n" + self.table("module")
+
+
+def _enter(name):
+    def hook(module, args):
+        _core.push_module(name)
+
+    return hook
+
+
+def _leave(module, args, output):
+    _core.pop_module()

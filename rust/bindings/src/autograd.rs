@@ -1,0 +1,364 @@
+//! Backward, hooks, custom functions and the recording switch.
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use rubigo_core::autograd::{self, Backward, Edge, Grads, Hook, Leaf, Node, OutMeta};
+use rubigo_core::{Error, Tensor};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::convert::wrap;
+use crate::error::{IntoPyResult, from_py};
+use crate::tensor::PyTensor;
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyNode>()?;
+    m.add_class::<PyHandle>()?;
+    m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(set_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(grad, m)?)?;
+    m.add_function(wrap_pyfunction!(backward, m)?)?;
+    m.add_function(wrap_pyfunction!(attach_function, m)?)?;
+    m.add_function(wrap_pyfunction!(write, m)?)
+}
+
+/// Whether operations are recorded on this thread.
+#[pyfunction]
+fn is_grad_enabled() -> bool {
+    autograd::is_enabled()
+}
+
+/// Switches recording; gives the old setting.
+#[pyfunction]
+fn set_grad_enabled(on: bool) -> bool {
+    autograd::set_enabled(on)
+}
+
+/// The exception that a hook or a Function raised, kept whole while an `Error` passes the core.
+static RAISED: Mutex<Vec<(std::thread::ThreadId, PyErr)>> = Mutex::new(Vec::new());
+
+fn keep(e: PyErr) -> Error {
+    let out = from_py(&e);
+    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+    raised.push((std::thread::current().id(), e));
+    out
+}
+
+/// The kept exception, if there is one, instead of the core's error.
+fn unkeep(e: Error) -> PyErr {
+    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+    let me = std::thread::current().id();
+    match raised.iter().position(|(id, _)| *id == me) {
+        Some(i) => raised.remove(i).1,
+        None => crate::error::to_py(e),
+    }
+}
+
+pub fn run_backward(
+    py: Python<'_>,
+    roots: Vec<(Tensor, Option<Tensor>)>,
+    inputs: Option<Vec<Tensor>>,
+    retain: bool,
+    create: bool,
+) -> PyResult<()> {
+    let found = py.detach(|| autograd::backward(&roots, inputs.as_deref(), retain, create));
+    let found = found.map_err(unkeep)?;
+    // With `inputs`, only these accumulate.
+    for (t, g) in inputs.iter().flatten().zip(found) {
+        if let Some(g) = g {
+            let total = match t.grad() {
+                Some(old) => rubigo_core::apply::call(
+                    &rubigo_core::ops::elementwise::add,
+                    &[&old, &g],
+                    &[1i64.into()],
+                )
+                .py()?,
+                None => g,
+            };
+            t.set_grad(Some(total)).py()?;
+        }
+    }
+    Ok(())
+}
+
+fn tensors(list: &[Bound<'_, PyTensor>]) -> Vec<Tensor> {
+    list.iter().map(|t| t.get().tensor()).collect()
+}
+
+#[pyfunction]
+fn backward(
+    py: Python<'_>,
+    outputs: Vec<Bound<'_, PyTensor>>,
+    grads: Vec<Option<Bound<'_, PyTensor>>>,
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Option<Vec<Bound<'_, PyTensor>>>,
+) -> PyResult<()> {
+    let roots = tensors(&outputs)
+        .into_iter()
+        .zip(grads.iter().map(|g| g.as_ref().map(|g| g.get().tensor())))
+        .collect();
+    run_backward(py, roots, inputs.map(|i| tensors(&i)), retain_graph, create_graph)
+}
+
+#[pyfunction]
+fn grad(
+    py: Python<'_>,
+    outputs: Vec<Bound<'_, PyTensor>>,
+    inputs: Vec<Bound<'_, PyTensor>>,
+    grads: Vec<Option<Bound<'_, PyTensor>>>,
+    retain_graph: bool,
+    create_graph: bool,
+) -> PyResult<Vec<Option<Py<PyAny>>>> {
+    let roots: Vec<_> = tensors(&outputs)
+        .into_iter()
+        .zip(grads.iter().map(|g| g.as_ref().map(|g| g.get().tensor())))
+        .collect();
+    let inputs = tensors(&inputs);
+    if let Some(i) = inputs.iter().position(|t| !t.requires_grad()) {
+        return Err(PyRuntimeError::new_err(format!("input {i} does not require a gradient")));
+    }
+    let found = py
+        .detach(|| autograd::backward(&roots, Some(&inputs), retain_graph, create_graph))
+        .map_err(unkeep)?;
+    found.into_iter().map(|g| g.map(|g| wrap(py, g)).transpose()).collect()
+}
+
+/// A node of the recorded graph: what `tensor.grad_fn` gives.
+#[pyclass(name = "Node", module = "rubigo.autograd", frozen)]
+pub struct PyNode(Arc<Node>);
+
+impl PyNode {
+    pub fn new(node: Arc<Node>) -> Self {
+        Self(node)
+    }
+}
+
+#[pymethods]
+impl PyNode {
+    fn name(&self) -> String {
+        let name = self.0.name();
+        let mut out = String::new();
+        for part in name.split('_') {
+            let mut chars = part.chars();
+            out.extend(chars.next().map(|c| c.to_ascii_uppercase()));
+            out.push_str(chars.as_str());
+        }
+        out + "Backward"
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<{}>", self.name())
+    }
+
+    /// (node, output number) of each input; None where no gradient flows.
+    #[getter]
+    fn next_functions(&self) -> Vec<(Option<PyNode>, u32)> {
+        let next = |e: &Edge| match e {
+            Edge::Node(n, nr) => (Some(PyNode(n.clone())), *nr),
+            _ => (None, 0),
+        };
+        self.0.edges.iter().map(next).collect()
+    }
+}
+
+enum Place {
+    Leaf(Weak<Leaf>),
+    Node(Weak<Node>),
+}
+
+/// Removes a hook: `handle.remove()`, or by leaving a `with` block.
+#[pyclass(name = "RemovableHandle", module = "rubigo", frozen)]
+pub struct PyHandle {
+    place: Place,
+    id: u64,
+}
+
+#[pymethods]
+impl PyHandle {
+    fn remove(&self) {
+        match &self.place {
+            Place::Leaf(l) => {
+                if let Some(l) = l.upgrade() {
+                    l.remove_hook(self.id);
+                }
+            }
+            Place::Node(n) => {
+                if let Some(n) = n.upgrade() {
+                    n.remove_hook(self.id);
+                }
+            }
+        }
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(&self, _type: Py<PyAny>, _value: Py<PyAny>, _traceback: Py<PyAny>) {
+        self.remove();
+    }
+}
+
+fn hook_of(hook: Py<PyAny>) -> Hook {
+    Arc::new(move |g: &Tensor| {
+        Python::attach(|py| {
+            let result = (|| -> PyResult<Option<Tensor>> {
+                let out = hook.bind(py).call1((wrap(py, g.clone())?,))?;
+                if out.is_none() {
+                    return Ok(None);
+                }
+                let Ok(t) = out.cast::<PyTensor>() else {
+                    return Err(PyTypeError::new_err(format!(
+                        "a hook must return None or a Tensor, not {}",
+                        out.get_type().name()?
+                    )));
+                };
+                Ok(Some(t.get().tensor()))
+            })();
+            result.map_err(keep)
+        })
+    })
+}
+
+pub fn register_hook(t: &Bound<'_, PyTensor>, hook: Py<PyAny>) -> PyResult<PyHandle> {
+    let t = t.get().tensor();
+    let id = t.register_hook(hook_of(hook)).py()?;
+    let place = match t.edge() {
+        Edge::Leaf(l) => Place::Leaf(Arc::downgrade(&l)),
+        Edge::Node(n, _) => Place::Node(Arc::downgrade(&n)),
+        Edge::None => return Err(PyRuntimeError::new_err("the tensor left the graph")),
+    };
+    Ok(PyHandle { place, id })
+}
+
+/// The hook gets the tensor itself, after its `.grad` was updated.
+pub fn register_after(t: &Bound<'_, PyTensor>, hook: Py<PyAny>) -> PyResult<PyHandle> {
+    let Edge::Leaf(leaf) = t.get().tensor().edge() else {
+        return Err(PyRuntimeError::new_err(
+            "post accumulate grad hooks can only be registered on leaf tensors that require grad",
+        ));
+    };
+    let py = t.py();
+    // A weak reference: a hook must not keep its own tensor alive.
+    let weak = py.import("weakref")?.call_method1("ref", (t,))?.unbind();
+    let call: Hook = Arc::new(move |_: &Tensor| {
+        Python::attach(|py| {
+            let result = (|| -> PyResult<()> {
+                let t = weak.bind(py).call0()?;
+                if !t.is_none() {
+                    hook.bind(py).call1((t,))?;
+                }
+                Ok(())
+            })();
+            result.map(|()| None).map_err(keep)
+        })
+    });
+    let id = leaf.add_after(call);
+    Ok(PyHandle { place: Place::Leaf(Arc::downgrade(&leaf)), id })
+}
+
+/// A node whose rule is Python: `rule(*grads) -> tuple of gradients or None`.
+struct PyRule {
+    name: String,
+    rule: Py<PyAny>,
+    release: Py<PyAny>,
+    inputs: usize,
+}
+
+impl Backward for PyRule {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> rubigo_core::Result<Grads> {
+        Python::attach(|py| self.call(py, grads, create_graph).map_err(keep))
+    }
+
+    fn release(&self) {
+        Python::attach(|py| {
+            // Freeing saved tensors cannot fail in a way the user could act on.
+            if let Err(e) = self.release.bind(py).call0() {
+                e.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+impl PyRule {
+    fn call(&self, py: Python<'_>, grads: &[Option<Tensor>], create_graph: bool) -> PyResult<Grads> {
+        let mut args = Vec::with_capacity(grads.len());
+        for g in grads {
+            args.push(match g {
+                Some(g) => wrap(py, g.clone())?,
+                None => py.None(),
+            });
+        }
+        let _mode = autograd::GradMode::set(create_graph);
+        let out = self.rule.bind(py).call1(PyTuple::new(py, args)?)?;
+        let items: Vec<Bound<'_, PyAny>> = match out.cast::<PyTuple>() {
+            Ok(t) => t.iter().collect(),
+            Err(_) => vec![out],
+        };
+        if items.len() != self.inputs {
+            return Err(PyRuntimeError::new_err(format!(
+                "{}: backward returned {} gradients, expected {}, one for each argument of forward",
+                self.name,
+                items.len(),
+                self.inputs
+            )));
+        }
+        let mut result = Grads::new();
+        for item in items {
+            if item.is_none() {
+                result.push(None);
+            } else if let Ok(t) = item.cast::<PyTensor>() {
+                result.push(Some(t.get().tensor()));
+            } else {
+                return Err(PyTypeError::new_err(format!(
+                    "{}: backward must return Tensors or None, not {}",
+                    self.name,
+                    item.get_type().name()?
+                )));
+            }
+        }
+        Ok(result)
+    }
+}
+
+/// Gives `outputs` a history: `rule` computes the gradients of `inputs` (tensors, or None).
+#[pyfunction]
+fn attach_function(
+    name: String,
+    inputs: Vec<Option<Bound<'_, PyTensor>>>,
+    outputs: Vec<Bound<'_, PyTensor>>,
+    differentiable: Vec<bool>,
+    rule: Py<PyAny>,
+    release: Py<PyAny>,
+) {
+    let edges = inputs
+        .iter()
+        .map(|t| t.as_ref().map(|t| t.get().tensor().edge()).unwrap_or_default())
+        .collect();
+    let outs: Vec<Tensor> = outputs.iter().map(|t| t.get().tensor()).collect();
+    let rule = PyRule { name, rule, release, inputs: inputs.len() };
+    let node = Node::other(Box::new(rule), edges, outs.iter().map(OutMeta::of).collect());
+    for (i, out) in outs.iter().enumerate() {
+        if differentiable[i] && out.dtype().is_float() {
+            out.attach(&node, i as u32);
+        }
+    }
+}
+
+/// `t[...] = value` for the whole tensor: what `copy_`, `fill_` and `zero_` are made of.
+#[pyfunction]
+fn write(py: Python<'_>, t: &Bound<'_, PyTensor>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(value) = crate::convert::operand(value)? else {
+        return Err(PyTypeError::new_err(format!(
+            "expected a Tensor or a number, got {}",
+            value.get_type().name()?
+        )));
+    };
+    let t = t.get().tensor();
+    crate::ops::detached(py, &[Some(t.clone())], || autograd::write(&t, &value))
+}

@@ -1,0 +1,196 @@
+//! numpy both ways without a copy, through `__array_interface__`.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rubigo_core::dtype::DType;
+use rubigo_core::layout::{Dims, Layout, contiguous_strides};
+use rubigo_core::storage::Storage;
+use rubigo_core::{Device, Tensor};
+use std::sync::Arc;
+
+use crate::convert::{self, wrap};
+use crate::error::IntoPyResult;
+use crate::tensor::PyTensor;
+use crate::types::{parse_device, parse_dtype};
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(tensor, m)?)?;
+    m.add_function(wrap_pyfunction!(as_tensor, m)?)?;
+    m.add_function(wrap_pyfunction!(from_numpy, m)?)?;
+    m.add_function(wrap_pyfunction!(_array_interface, m)?)
+}
+
+/// A new tensor with a copy of `data`: a number, nested lists, an array or a tensor.
+#[pyfunction]
+#[pyo3(signature = (data, *, dtype = None, device = None, requires_grad = false))]
+fn tensor(
+    data: &Bound<'_, PyAny>,
+    dtype: Option<&Bound<'_, PyAny>>,
+    device: Option<&Bound<'_, PyAny>>,
+    requires_grad: bool,
+) -> PyResult<PyTensor> {
+    let dtype = dtype.map(parse_dtype).transpose()?;
+    let device = match device {
+        Some(d) => parse_device(d)?,
+        None => data.cast::<PyTensor>().map_or(Device::Cpu, |t| t.get().tensor().device()),
+    };
+    let t = convert::tensor_from(data, dtype, device)?;
+    if requires_grad {
+        t.set_requires_grad(true).py()?;
+    }
+    Ok(PyTensor::new(t))
+}
+
+/// `data` as a tensor, sharing its memory where that is possible.
+#[pyfunction]
+#[pyo3(signature = (data, dtype = None, device = None))]
+fn as_tensor(
+    data: &Bound<'_, PyAny>,
+    dtype: Option<&Bound<'_, PyAny>>,
+    device: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let py = data.py();
+    let dtype = dtype.map(parse_dtype).transpose()?;
+    let device = device.map(parse_device).transpose()?;
+    if let Ok(t) = data.cast::<PyTensor>() {
+        let t = t.get().tensor();
+        let same = dtype.is_none_or(|d| d == t.dtype()) && device.is_none_or(|d| d == t.device());
+        if same {
+            return Ok(data.clone().unbind());
+        }
+    }
+    let t = if let Ok(t) = data.cast::<PyTensor>() {
+        t.get().tensor()
+    } else if data.hasattr("__array_interface__")? {
+        from_array(data, false)?
+    } else {
+        return wrap(py, convert::tensor_from(data, dtype, device.unwrap_or(Device::Cpu))?);
+    };
+    let t = rubigo_core::ops::cast::to(&t, dtype.unwrap_or(t.dtype())).py()?;
+    wrap(py, rubigo_core::ops::cast::to_device(&t, device.unwrap_or(t.device())).py()?)
+}
+
+/// A tensor over the memory of a numpy array. Read-only arrays are copied.
+#[pyfunction]
+fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+    if !array.hasattr("__array_interface__")? || array.is_instance_of::<PyTensor>() {
+        return Err(PyTypeError::new_err(format!(
+            "expected a numpy.ndarray, got {}",
+            array.get_type().name()?
+        )));
+    }
+    Ok(PyTensor::new(from_array(array, false)?))
+}
+
+/// Keeps a Python object alive; released with the interpreter lock held.
+struct Owner(#[allow(dead_code)] Py<PyAny>);
+
+fn dtype_of(typestr: &str) -> Option<DType> {
+    Some(match typestr.get(1..)? {
+        "b1" => DType::Bool,
+        "u1" => DType::U8,
+        "i1" => DType::I8,
+        "u2" => DType::U16,
+        "i2" => DType::I16,
+        "u4" => DType::U32,
+        "i4" => DType::I32,
+        "u8" => DType::U64,
+        "i8" => DType::I64,
+        "f2" => DType::F16,
+        "f4" => DType::F32,
+        "f8" => DType::F64,
+        _ => return None,
+    })
+}
+
+fn typestr(d: DType) -> Option<&'static str> {
+    Some(match d {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::I8 => "|i1",
+        DType::U16 => "<u2",
+        DType::I16 => "<i2",
+        DType::U32 => "<u4",
+        DType::I32 => "<i4",
+        DType::U64 => "<u8",
+        DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+        DType::BF16 => return None,
+    })
+}
+
+/// Reads an array; what numpy can say and a tensor cannot (negative strides, big endian) is copied
+/// by numpy first.
+pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
+    let py = array.py();
+    let info = array.getattr("__array_interface__")?.cast_into::<PyDict>()?;
+    let get = |k: &str| -> PyResult<Bound<'_, PyAny>> {
+        info.get_item(k)?.ok_or_else(|| PyValueError::new_err(format!("the array interface lacks {k}")))
+    };
+    let kind: String = get("typestr")?.extract()?;
+    let Some(dtype) = dtype_of(&kind) else {
+        return Err(PyTypeError::new_err(format!(
+            "can't convert an array of type {kind} to a tensor: the supported types are bool, \
+             integers of 8 to 64 bits and floats of 16 to 64 bits"
+        )));
+    };
+    let shape: Vec<usize> = get("shape")?.extract()?;
+    let (ptr, read_only): (usize, bool) = get("data")?.extract()?;
+    let size = dtype.size();
+    let strides: Option<Vec<isize>> = match info.get_item("strides")? {
+        Some(s) if !s.is_none() => Some(s.extract()?),
+        _ => None,
+    };
+    let regular = strides.as_ref().is_none_or(|s| s.iter().all(|&s| s >= 0 && s as usize % size == 0));
+    let native = !kind.starts_with('>') && ptr % size == 0;
+    if !regular || !native {
+        let numpy = py.import("numpy")?;
+        let plain = numpy.call_method1("ascontiguousarray", (array,))?;
+        let plain = plain.call_method1("astype", (typestr(dtype).unwrap_or("<f4"),))?;
+        // `ascontiguousarray` turns a 0-d array into one of a single element.
+        let plain = plain.call_method1("reshape", (PyTuple::new(py, &shape)?,))?;
+        return from_array(&plain, true);
+    }
+    rubigo_core::layout::checked_numel(&shape).py()?;
+    let strides: Dims = strides.map_or_else(
+        || contiguous_strides(&shape),
+        |s| s.iter().map(|&s| s as usize / size).collect(),
+    );
+    let layout = Layout { shape: shape[..].into(), strides, offset: 0 };
+    let bytes = layout.extent() * size;
+    let owner = Box::new(Owner(array.clone().unbind()));
+    let ptr = if bytes == 0 { std::ptr::NonNull::<u64>::dangling().as_ptr().cast() } else { ptr as *mut u8 };
+    // SAFETY: the array owns the memory its interface describes, and the owner keeps the array.
+    let storage = unsafe { Storage::foreign(ptr, bytes, owner) };
+    let t = Tensor::from_parts(Arc::new(storage), layout, dtype);
+    if copy || read_only { rubigo_core::ops::cast::copy_data(&t).py() } else { Ok(t) }
+}
+
+/// The dict that numpy reads; raises for tensors numpy cannot see.
+#[pyfunction]
+fn _array_interface<'py>(t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyDict>> {
+    let py = t.py();
+    let t = t.get().tensor();
+    if t.device() != Device::Cpu {
+        return Err(PyTypeError::new_err(
+            "can't convert a gpu tensor to numpy; use tensor.cpu() to copy it to the host first",
+        ));
+    }
+    let Some(kind) = typestr(t.dtype()) else {
+        return Err(PyTypeError::new_err(format!(
+            "numpy has no {}; cast it first: tensor.float()",
+            t.dtype().name()
+        )));
+    };
+    let d = PyDict::new(py);
+    d.set_item("version", 3)?;
+    d.set_item("typestr", kind)?;
+    d.set_item("shape", PyTuple::new(py, t.shape())?)?;
+    let strides: Vec<usize> = t.strides().iter().map(|s| s * t.dtype().size()).collect();
+    d.set_item("strides", PyTuple::new(py, strides)?)?;
+    d.set_item("data", (t.byte_ptr() as usize, false))?;
+    Ok(d)
+}

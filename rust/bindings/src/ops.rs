@@ -1,0 +1,502 @@
+//! One generic entry for all rows of the op table: functions, methods and in-place methods.
+//!
+//! A method descriptor has no room for "which op", so each op gets its own C function: the same code with
+//! another number. Arguments are read by the op's signature.
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use rubigo_core::ops::{self, Attr, Attrs, Bind, OpDef, Outs, ParamKind, Signature};
+use rubigo_core::{Tensor, apply, autograd};
+use smallvec::SmallVec;
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::convert;
+use crate::error::IntoPyResult;
+use crate::tensor::PyTensor;
+
+
+type Fast = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Function,
+    Method,
+    InPlace,
+}
+
+unsafe extern "C" fn function<const N: usize>(
+    _: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls with its vectorcall convention.
+    unsafe { enter(N, Form::Function, std::ptr::null_mut(), args, n, names) }
+}
+
+unsafe extern "C" fn method<const N: usize>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    unsafe { enter(N, Form::Method, slf, args, n, names) }
+}
+
+unsafe extern "C" fn in_place<const N: usize>(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    unsafe { enter(N, Form::InPlace, slf, args, n, names) }
+}
+
+macro_rules! sixteen {
+    ($f:ident, $base:expr) => {
+        [
+            $f::<{ $base }>, $f::<{ $base + 1 }>, $f::<{ $base + 2 }>, $f::<{ $base + 3 }>,
+            $f::<{ $base + 4 }>, $f::<{ $base + 5 }>, $f::<{ $base + 6 }>, $f::<{ $base + 7 }>,
+            $f::<{ $base + 8 }>, $f::<{ $base + 9 }>, $f::<{ $base + 10 }>, $f::<{ $base + 11 }>,
+            $f::<{ $base + 12 }>, $f::<{ $base + 13 }>, $f::<{ $base + 14 }>, $f::<{ $base + 15 }>,
+        ]
+    };
+}
+macro_rules! table {
+    ($f:ident: $($row:literal)*) => { [$(sixteen!($f, $row * 16)),*] };
+}
+const ROWS: usize = 32;
+static FUNCTIONS: [[Fast; 16]; ROWS] = table!(function: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+static METHODS: [[Fast; 16]; ROWS] = table!(method: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+static IN_PLACE: [[Fast; 16]; ROWS] = table!(in_place: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+
+unsafe fn enter(
+    index: usize,
+    form: Form,
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter called us, so this thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: `args` holds n positional arguments and one for each keyword name.
+    let result = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let given = Given::new(py, slf, args, n as usize, names);
+        call(py, index, form, &given)
+    }));
+    match result {
+        Ok(Ok(object)) => object.into_ptr(),
+        Ok(Err(e)) => {
+            e.restore(py);
+            std::ptr::null_mut()
+        }
+        Err(_) => {
+            PyRuntimeError::new_err(format!(
+                "internal error in {}: please report it",
+                ops::registry().ops[index].name
+            ))
+            .restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// The arguments of one call, borrowed from the interpreter.
+struct Given<'py> {
+    positional: SmallVec<[Bound<'py, PyAny>; 6]>,
+    keywords: SmallVec<[(Bound<'py, PyString>, Bound<'py, PyAny>); 4]>,
+}
+
+impl<'py> Given<'py> {
+    unsafe fn new(
+        py: Python<'py>,
+        slf: *mut ffi::PyObject,
+        args: *const *mut ffi::PyObject,
+        n: usize,
+        names: *mut ffi::PyObject,
+    ) -> Self {
+        let mut positional = SmallVec::new();
+        let mut keywords = SmallVec::new();
+        // SAFETY: the interpreter owns the arguments for the length of the call.
+        unsafe {
+            if !slf.is_null() {
+                positional.push(Bound::from_borrowed_ptr(py, slf));
+            }
+            for i in 0..n {
+                positional.push(Bound::from_borrowed_ptr(py, *args.add(i)));
+            }
+            if !names.is_null() {
+                let names = Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>();
+                for (i, name) in names.iter().enumerate() {
+                    let value = Bound::from_borrowed_ptr(py, *args.add(n + i));
+                    keywords.push((name.cast_into_unchecked::<PyString>(), value));
+                }
+            }
+        }
+        Self { positional, keywords }
+    }
+}
+
+struct Parsed {
+    inputs: SmallVec<[Option<Tensor>; 4]>,
+    attrs: Attrs,
+}
+
+fn call(py: Python<'_>, index: usize, form: Form, given: &Given) -> PyResult<Py<PyAny>> {
+    let r = ops::registry();
+    let op = r.ops[index];
+    let parsed = parse(op, &r.signatures[index], given)?;
+    if form == Form::InPlace {
+        run_in_place(py, op, &parsed)?;
+        return Ok(given.positional[0].clone().unbind());
+    }
+    let outs = detached(py, &parsed.inputs, || apply::apply(op, &parsed.inputs, &parsed.attrs))?;
+    wrap_outs(py, outs)
+}
+
+fn run_in_place(py: Python<'_>, op: &'static OpDef, p: &Parsed) -> PyResult<()> {
+    detached(py, &p.inputs, || autograd::apply_inplace(op, &p.inputs, &p.attrs))?;
+    Ok(())
+}
+
+/// Elements above which an op is worth letting other Python threads run meanwhile (about 20 us).
+const RELEASE: usize = 16 * 1024;
+
+/// Runs `f`, without the interpreter lock when there is much to do.
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    inputs: &[Option<Tensor>],
+    f: impl FnOnce() -> rubigo_core::Result<T> + Send,
+) -> PyResult<T> {
+    let much = inputs.iter().flatten().any(|t| t.numel() >= RELEASE || t.device() != rubigo_core::Device::Cpu);
+    if much { py.detach(f).py() } else { f().py() }
+}
+
+pub fn wrap_outs(py: Python<'_>, mut outs: Outs) -> PyResult<Py<PyAny>> {
+    if outs.len() == 1 {
+        return convert::wrap(py, outs.swap_remove(0));
+    }
+    let items = outs.into_iter().map(|t| convert::wrap(py, t)).collect::<PyResult<Vec<_>>>()?;
+    Ok(PyTuple::new(py, items)?.into_any().unbind())
+}
+
+fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
+    let mut values: SmallVec<[Option<&Bound<'_, PyAny>>; 8]> = smallvec::smallvec![None; sig.params.len()];
+    let mut spread = None;
+    let open = sig.params.iter().filter(|p| !p.keyword_only).count();
+    for (i, value) in given.positional.iter().enumerate() {
+        // `x.permute(0, 2, 1)`: the rest of the arguments are the elements of one list.
+        if sig.variadic == Some(i) && (given.positional.len() > i + 1 || !is_list(value)) {
+            let rest: Result<SmallVec<[i64; 4]>, _> =
+                given.positional[i..].iter().map(convert::int).collect();
+            spread = Some((i, Attr::Ints(rest.map_err(|e| named(op, sig.params[i].name, e, value.py()))?)));
+            break;
+        }
+        if i >= open {
+            return Err(PyTypeError::new_err(format!(
+                "{}() takes {open} positional arguments but {} were given",
+                op.name,
+                given.positional.len()
+            )));
+        }
+        values[i] = Some(value);
+    }
+    for (name, value) in &given.keywords {
+        let text = name.to_cow()?;
+        let Some(i) = sig.params.iter().position(|p| p.name == text || alias(&text) == p.name) else {
+            let known: Vec<&str> = sig.params.iter().map(|p| p.name).collect();
+            return Err(PyTypeError::new_err(format!(
+                "{}() got an unexpected keyword argument '{text}'; it takes {}",
+                op.name,
+                known.join(", ")
+            )));
+        };
+        if values[i].is_some() || spread.as_ref().is_some_and(|s| s.0 == i) {
+            return Err(PyTypeError::new_err(format!(
+                "{}() got multiple values for argument '{text}'",
+                op.name
+            )));
+        }
+        values[i] = Some(value);
+    }
+    let mut out = Parsed { inputs: SmallVec::new(), attrs: SmallVec::new() };
+    for (i, (param, value)) in sig.params.iter().zip(values).enumerate() {
+        if let Some((at, list)) = &spread
+            && *at == i
+        {
+            out.attrs.push(list.clone());
+            continue;
+        }
+        let fail = |e: PyErr, v: &Bound<'_, PyAny>| named(op, param.name, e, v.py());
+        match (param.kind, value) {
+            (ParamKind::Tensor, Some(v)) if v.is_none() && param.optional => out.inputs.push(None),
+            (ParamKind::Tensor, Some(v)) => match convert::operand(v).map_err(|e| fail(e, v))? {
+                Some(t) => out.inputs.push(Some(t)),
+                None => {
+                    return Err(PyTypeError::new_err(format!(
+                        "{}(): argument '{}' must be a Tensor, not {}",
+                        op.name,
+                        param.name,
+                        v.get_type().name()?
+                    )));
+                }
+            },
+            (ParamKind::Tensor, None) if param.optional => out.inputs.push(None),
+            (ParamKind::Tensors, Some(v)) => {
+                for item in v.try_iter()? {
+                    let item = item?;
+                    let Ok(t) = item.cast::<PyTensor>() else {
+                        return Err(PyTypeError::new_err(format!(
+                            "{}(): '{}' must be a list of Tensors, it holds a {}",
+                            op.name,
+                            param.name,
+                            item.get_type().name()?
+                        )));
+                    };
+                    out.inputs.push(Some(t.get().tensor()));
+                }
+            }
+            (kind, Some(v)) => {
+                let optional = param.optional || param.default == Some(Attr::None);
+                out.attrs.push(convert::attr(v, kind, optional).map_err(|e| fail(e, v))?);
+            }
+            (_, None) => match &param.default {
+                Some(d) if !matches!(param.kind, ParamKind::Tensor | ParamKind::Tensors) => {
+                    out.attrs.push(d.clone());
+                }
+                None if param.optional => out.attrs.push(Attr::None),
+                _ => {
+                    return Err(PyTypeError::new_err(format!(
+                        "{}() missing required argument '{}'",
+                        op.name, param.name
+                    )));
+                }
+            },
+        }
+    }
+    Ok(out)
+}
+
+fn is_list(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyTuple>() || value.is_instance_of::<PyList>()
+}
+
+/// The array API's and numpy's words for PyTorch's.
+fn alias(name: &str) -> &str {
+    match name {
+        "axis" => "dim",
+        "keepdims" => "keepdim",
+        "x" | "self" => "input",
+        _ => name,
+    }
+}
+
+fn named(op: &OpDef, param: &str, e: PyErr, py: Python<'_>) -> PyErr {
+    PyErr::from_type(e.get_type(py), format!("{}(): argument '{param}': {}", op.name, e.value(py)))
+}
+
+/// The signature as Python shows it, then the doc line.
+fn doc(op: &OpDef, sig: &Signature, form: Form) -> String {
+    let name = match form {
+        Form::InPlace => format!("{}_", op.name),
+        _ => op.name.to_string(),
+    };
+    let mut params: Vec<String> = Vec::new();
+    let mut starred = false;
+    for (i, p) in sig.params.iter().enumerate() {
+        if p.keyword_only && !starred {
+            params.push("*".to_string());
+            starred = true;
+        }
+        let text = if i == 0 && form != Form::Function { "$self" } else { p.name };
+        params.push(match p.default_text {
+            "" if p.optional => format!("{text}=None"),
+            "" => text.to_string(),
+            d if d.contains("inf") || !d.starts_with(['N', 'T', 'F', '\'', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+                format!("{text}=...")
+            }
+            d => format!("{text}={d}"),
+        });
+    }
+    format!("{name}({})\n--\n\n{}.", params.join(", "), op.doc)
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    let class = py.get_type::<PyTensor>();
+    let r = ops::registry();
+    assert!(r.ops.len() <= ROWS * 16, "more ops than entry points: raise ROWS");
+    let functions = PyModule::new(py, "_ops")?;
+    for (i, op) in r.ops.iter().enumerate() {
+        let sig = &r.signatures[i];
+        let flags = op.bind.0;
+        let has = |bit: u8| flags & bit != 0;
+        if has(Bind::FUNCTION) || has(Bind::PRIVATE) {
+            let def = definition(op.name, FUNCTIONS[i / 16][i % 16], &doc(op, sig, Form::Function));
+            // SAFETY: the definition is leaked, so it outlives the function.
+            let f = unsafe {
+                Bound::from_owned_ptr_or_err(
+                    py,
+                    ffi::PyCFunction_NewEx(def, std::ptr::null_mut(), std::ptr::null_mut()),
+                )?
+            };
+            let target = if has(Bind::PRIVATE) { m } else { &functions };
+            target.add(op.name, &f)?;
+            m.add(op.name, f)?;
+        }
+        if has(Bind::METHOD) {
+            let text = doc(op, sig, Form::Method);
+            add_method(py, &class, op.name, METHODS[i / 16][i % 16], &text)?;
+        }
+        if has(Bind::INPLACE) {
+            let text = doc(op, sig, Form::InPlace);
+            add_method(py, &class, &format!("{}_", op.name), IN_PLACE[i / 16][i % 16], &text)?;
+        }
+    }
+    m.add("_functions", functions)?;
+    m.add_function(wrap_pyfunction!(op_table, m)?)?;
+    m.add_function(wrap_pyfunction!(count_cells, m)?)?;
+    m.add_function(wrap_pyfunction!(take_cells, m)?)?;
+    m.add_function(wrap_pyfunction!(profile, m)?)?;
+    m.add_function(wrap_pyfunction!(take_profile, m)?)?;
+    m.add_function(wrap_pyfunction!(push_module, m)?)?;
+    m.add_function(wrap_pyfunction!(pop_module, m)?)
+}
+
+fn definition(name: &str, f: Fast, doc: &str) -> *mut ffi::PyMethodDef {
+    let leak = |s: &str| CString::new(s).unwrap_or_default().into_raw().cast_const();
+    Box::into_raw(Box::new(ffi::PyMethodDef {
+        ml_name: leak(name),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: leak(doc),
+    }))
+}
+
+fn add_method(
+    py: Python<'_>,
+    class: &Bound<'_, pyo3::types::PyType>,
+    name: &str,
+    f: Fast,
+    doc: &str,
+) -> PyResult<()> {
+    let def = definition(name, f, doc);
+    // SAFETY: the definition is leaked, so it outlives the descriptor.
+    let descriptor = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_ptr().cast(), def))?
+    };
+    class.setattr(name, descriptor)
+}
+
+/// Every row of the op table, as dicts: what the tests, the docs and the benches iterate.
+#[pyfunction]
+fn op_table(py: Python<'_>) -> PyResult<Py<PyList>> {
+    let r = ops::registry();
+    let out = PyList::empty(py);
+    for (op, sig) in r.ops.iter().zip(&r.signatures) {
+        let d = PyDict::new(py);
+        d.set_item("name", op.name)?;
+        d.set_item("signature", op.sig)?;
+        d.set_item("doc", op.doc)?;
+        let (kind, cpu, gpu) = match &op.body {
+            ops::Body::Row(_) => ("row", true, true),
+            ops::Body::View(_) => ("view", true, true),
+            ops::Body::Composite(_) => ("composition", true, true),
+            ops::Body::Kernel { cpu, gpu, .. } => ("kernel", cpu.is_some(), gpu.is_some()),
+            ops::Body::Dynamic { cpu, gpu } => ("dynamic", cpu.is_some(), gpu.is_some()),
+        };
+        d.set_item("kind", kind)?;
+        d.set_item("cpu", cpu)?;
+        d.set_item("gpu", gpu)?;
+        match op.grad {
+            ops::Grad::None(why) => d.set_item("no_grad", why)?,
+            _ => d.set_item("no_grad", py.None())?,
+        }
+        if let ops::Body::Row(row) = op.body {
+            d.set_item("class", format!("{:?}", row.class))?;
+            d.set_item("value", row.text)?;
+            d.set_item("int_value", row.int_text)?;
+            let grads = PyDict::new(py);
+            for g in row.grads {
+                grads.set_item(g.var, g.text)?;
+            }
+            d.set_item("gradients", grads)?;
+        }
+        d.set_item("fused", op.composite.is_some())?;
+        let flag = |bit: u8| op.bind.0 & bit != 0;
+        d.set_item("function", flag(Bind::FUNCTION))?;
+        d.set_item("method", flag(Bind::METHOD))?;
+        d.set_item("inplace", flag(Bind::INPLACE))?;
+        d.set_item("private", flag(Bind::PRIVATE))?;
+        d.set_item("domain", op.samples.domain)?;
+        d.set_item("ulp", op.samples.ulp)?;
+        d.set_item("oracle", op.samples.oracle)?;
+        let params = PyList::empty(py);
+        for p in &sig.params {
+            let q = PyDict::new(py);
+            q.set_item("name", p.name)?;
+            q.set_item("kind", format!("{:?}", p.kind))?;
+            q.set_item("optional", p.optional)?;
+            q.set_item("keyword_only", p.keyword_only)?;
+            q.set_item("default", p.default_text)?;
+            params.append(q)?;
+        }
+        d.set_item("params", params)?;
+        out.append(d)?;
+    }
+    Ok(out.unbind())
+}
+
+/// Switches the counter of executed cells (op, dtype, layout, device, order) on or off.
+#[pyfunction]
+fn count_cells(on: bool) {
+    rubigo_core::mode::count_cells(on);
+}
+
+#[pyfunction]
+fn take_cells() -> Vec<String> {
+    rubigo_core::mode::take_cells()
+}
+
+#[pyfunction]
+fn profile(on: bool) {
+    rubigo_core::mode::profile(on);
+}
+
+/// (module path, op, calls, nanoseconds, bytes) since the last call.
+#[pyfunction]
+fn take_profile() -> Vec<(String, &'static str, u64, u64, u64)> {
+    rubigo_core::mode::take_profile()
+        .into_iter()
+        .map(|(m, o, t)| (m, o, t.calls, t.nanos, t.bytes))
+        .collect()
+}
+
+#[pyfunction]
+fn push_module(name: String) {
+    rubigo_core::mode::push_module(name);
+}
+
+#[pyfunction]
+fn pop_module() {
+    rubigo_core::mode::pop_module();
+}
+
+/// A plain call from other parts of the bindings.
+pub fn run(py: Python<'_>, op: &'static OpDef, inputs: &[&Tensor], attrs: &[Attr]) -> PyResult<Py<PyAny>> {
+    let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().map(|&t| Some(t.clone())).collect();
+    let outs = detached(py, &inputs, || apply::apply(op, &inputs, attrs)).map_err(|e| e)?;
+    wrap_outs(py, outs)
+}
+

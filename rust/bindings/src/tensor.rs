@@ -1,0 +1,632 @@
+//! `rubigo.Tensor`: operators and what is no op. The ops themselves are added from the table.
+
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyTuple, PyType};
+use rubigo_core::dtype::DType;
+use rubigo_core::ops::{Attr, OpDef, arith, cast, elementwise as e, view};
+use rubigo_core::tensor::Number;
+use rubigo_core::{Tensor, apply, autograd};
+use std::sync::{PoisonError, RwLock};
+
+use crate::convert::{self, wrap};
+use crate::error::IntoPyResult;
+use crate::ops::{detached, run};
+use crate::types::{PyDevice, dtype_object, parse_device, parse_dtype};
+
+/// A multi-dimensional array of one dtype on one device.
+#[pyclass(name = "Tensor", module = "rubigo", frozen, subclass, weakref, dict)]
+pub struct PyTensor {
+    /// Replaced only by `t.data = other`.
+    cell: RwLock<Tensor>,
+}
+
+impl PyTensor {
+    pub fn new(t: Tensor) -> Self {
+        Self { cell: RwLock::new(t) }
+    }
+
+    #[inline]
+    pub fn tensor(&self) -> Tensor {
+        self.cell.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, t: Tensor) {
+        let old = {
+            let mut cell = self.cell.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *cell, t)
+        };
+        drop(old);
+    }
+}
+
+static ONE: [Attr; 1] = [Attr::Int(1)];
+
+fn binary(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    op: &'static OpDef,
+    swap: bool,
+) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let Some(b) = convert::operand(other)? else {
+        return Ok(py.NotImplemented());
+    };
+    let a = slf.get().tensor();
+    let (a, b) = if swap { (b, a) } else { (a, b) };
+    run(py, op, &[&a, &b], &ONE)
+}
+
+fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef) -> PyResult<()> {
+    let Some(b) = convert::operand(other)? else {
+        return Err(PyTypeError::new_err(format!(
+            "unsupported operand for in-place {}: {}",
+            op.name,
+            other.get_type().name()?
+        )));
+    };
+    let inputs = [Some(slf.get().tensor()), Some(b)];
+    detached(slf.py(), &inputs, || autograd::apply_inplace(op, &inputs, &ONE))?;
+    Ok(())
+}
+
+#[pymethods]
+impl PyTensor {
+    /// Another variable over the memory of `data`; numbers and lists are copied.
+    #[new]
+    #[pyo3(signature = (data, requires_grad = false))]
+    fn py_new(data: &Bound<'_, PyAny>, requires_grad: bool) -> PyResult<Self> {
+        let t = match data.cast::<PyTensor>() {
+            Ok(t) => t.get().tensor().detach(),
+            Err(_) => convert::tensor_from(data, None, rubigo_core::Device::Cpu)?,
+        };
+        if requires_grad {
+            t.set_requires_grad(true).py()?;
+        }
+        Ok(Self::new(t))
+    }
+
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.tensor().shape())
+    }
+
+    #[getter]
+    fn dtype(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        dtype_object(py, self.tensor().dtype())
+    }
+
+    #[getter]
+    fn device(&self) -> PyDevice {
+        PyDevice(self.tensor().device())
+    }
+
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.tensor().ndim()
+    }
+
+    fn dim(&self) -> usize {
+        self.tensor().ndim()
+    }
+
+    fn numel(&self) -> usize {
+        self.tensor().numel()
+    }
+
+    fn nelement(&self) -> usize {
+        self.tensor().numel()
+    }
+
+    #[getter]
+    fn itemsize(&self) -> usize {
+        self.tensor().dtype().size()
+    }
+
+    fn element_size(&self) -> usize {
+        self.tensor().dtype().size()
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        let t = self.tensor();
+        t.numel() * t.dtype().size()
+    }
+
+    #[pyo3(signature = (dim = None))]
+    fn size(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
+        pick(py, self.tensor().shape(), dim)
+    }
+
+    #[pyo3(signature = (dim = None))]
+    fn stride(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
+        pick(py, self.tensor().strides(), dim)
+    }
+
+    fn storage_offset(&self) -> usize {
+        self.tensor().layout().offset
+    }
+
+    fn is_contiguous(&self) -> bool {
+        self.tensor().is_contiguous()
+    }
+
+    fn is_floating_point(&self) -> bool {
+        self.tensor().dtype().is_float()
+    }
+
+    fn is_complex(&self) -> bool {
+        false
+    }
+
+    fn data_ptr(&self) -> PyResult<usize> {
+        let t = self.tensor();
+        if t.device() != rubigo_core::Device::Cpu {
+            return Err(PyTypeError::new_err("data_ptr(): GPU memory has no address"));
+        }
+        Ok(t.byte_ptr() as usize)
+    }
+
+    /// A number that counts in-place writes to the memory.
+    #[getter]
+    fn _version(&self) -> u32 {
+        self.tensor().version()
+    }
+
+    #[getter]
+    fn _base(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.tensor().base().map(|t| wrap(py, t)).transpose()
+    }
+
+    fn is_set_to(&self, other: &Self) -> bool {
+        let (a, b) = (self.tensor(), other.tensor());
+        a.same_storage(&b) && a.layout() == b.layout()
+    }
+
+    /// Whether both are views of one memory.
+    fn _shares_memory(&self, other: &Self) -> bool {
+        self.tensor().same_storage(&other.tensor())
+    }
+
+    #[getter(T)]
+    fn transposed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.tensor();
+        let dims: Vec<i64> = (0..t.ndim() as i64).rev().collect();
+        run(py, &view::PERMUTE, &[&t], &[dims[..].into()])
+    }
+
+    #[getter(mT)]
+    fn matrix_transposed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.tensor();
+        if t.ndim() < 2 {
+            return Err(crate::error::to_py(rubigo_core::Error::runtime(format!(
+                "mT is only supported on matrices or batches of matrices, got a {}-d tensor",
+                t.ndim()
+            ))));
+        }
+        run(py, &view::TRANSPOSE, &[&t], &[(-2i64).into(), (-1i64).into()])
+    }
+
+    fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.tensor();
+        if t.dtype() == DType::U64 && t.numel() == 1 {
+            return Ok(t.to_vec::<u64>().py()?[0].into_pyobject(py)?.into_any().unbind());
+        }
+        convert::number_to_py(py, detached(py, &[Some(t.clone())], || t.item())?)
+    }
+
+    /// The elements as nested lists of Python numbers.
+    fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.tensor();
+        let flat: Vec<Py<PyAny>> = match t.dtype() {
+            DType::Bool => to_objects(py, t.to_vec::<bool>().py()?, |v| {
+                Ok(pyo3::types::PyBool::new(py, v).to_owned().into_any().unbind())
+            })?,
+            DType::U64 => to_objects(py, t.to_vec::<u64>().py()?, |v| {
+                Ok(v.into_pyobject(py)?.into_any().unbind())
+            })?,
+            d if d.is_int() => to_objects(py, t.to_vec::<i64>().py()?, |v| {
+                Ok(v.into_pyobject(py)?.into_any().unbind())
+            })?,
+            _ => to_objects(py, t.to_vec::<f64>().py()?, |v| {
+                Ok(v.into_pyobject(py)?.into_any().unbind())
+            })?,
+        };
+        nest(py, &mut flat.into_iter(), t.shape())
+    }
+
+    fn detach(&self) -> Self {
+        Self::new(self.tensor().detach())
+    }
+
+    fn contiguous(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let t = self.tensor();
+        let out = detached(py, &[Some(t.clone())], || cast::contiguous(&t))?;
+        wrap(py, out)
+    }
+
+    /// `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; itself when nothing changes.
+    #[pyo3(signature = (*args, dtype = None, device = None, copy = false, non_blocking = false))]
+    fn to(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        dtype: Option<&Bound<'_, PyAny>>,
+        device: Option<&Bound<'_, PyAny>>,
+        copy: bool,
+        non_blocking: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = non_blocking;
+        let py = slf.py();
+        let mut want_dtype = dtype.map(parse_dtype).transpose()?;
+        let mut want_device = device.map(parse_device).transpose()?;
+        for a in args.iter() {
+            if let Ok(t) = a.cast::<PyTensor>() {
+                let t = t.get().tensor();
+                want_dtype = Some(t.dtype());
+                want_device = Some(t.device());
+            } else if let Ok(d) = parse_device(&a) {
+                want_device = Some(d);
+            } else if a.is_none() {
+            } else {
+                want_dtype = Some(parse_dtype(&a)?);
+            }
+        }
+        let t = slf.get().tensor();
+        let d = want_dtype.unwrap_or(t.dtype());
+        let dev = want_device.unwrap_or(t.device());
+        if d == t.dtype() && dev == t.device() && !copy {
+            return Ok(slf.clone().into_any().unbind());
+        }
+        let out = py
+            .detach(|| {
+                // The cast happens where the wider dtype is allowed: before the way to a GPU.
+                let x = if dev == rubigo_core::Device::Gpu { cast::to(&t, d)? } else { t.clone() };
+                let x = cast::to_device(&x, dev)?;
+                let x = cast::to(&x, d)?;
+                if copy && x.same_storage(&t) { cast::copy(&x) } else { Ok(x) }
+            })
+            .py()?;
+        wrap(py, out)
+    }
+
+    // Autograd.
+
+    #[getter]
+    fn requires_grad(&self) -> bool {
+        self.tensor().requires_grad()
+    }
+
+    #[setter]
+    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
+        self.tensor().set_requires_grad(on).py()
+    }
+
+    #[pyo3(signature = (requires_grad = true))]
+    fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+        slf.get().tensor().set_requires_grad(requires_grad).py()?;
+        Ok(slf.clone())
+    }
+
+    #[getter]
+    fn is_leaf(&self) -> bool {
+        self.tensor().is_leaf()
+    }
+
+    #[getter]
+    fn grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.tensor().grad().map(|g| wrap(py, g)).transpose()
+    }
+
+    #[setter]
+    fn set_grad(&self, grad: Option<&Bound<'_, PyTensor>>) -> PyResult<()> {
+        self.tensor().set_grad(grad.map(|g| g.get().tensor())).py()
+    }
+
+    #[getter]
+    fn data(&self) -> Self {
+        Self::new(self.tensor().detach())
+    }
+
+    /// The same variable over other memory: optimizers and hooks keep it.
+    #[setter]
+    fn set_data(&self, data: &Bound<'_, PyTensor>) -> PyResult<()> {
+        let old = self.tensor();
+        if old.grad_fn().is_some() {
+            return Err(crate::error::to_py(rubigo_core::Error::runtime(
+                "the data of a tensor with a history cannot be replaced",
+            )));
+        }
+        self.set(old.with_data(&data.get().tensor()));
+        Ok(())
+    }
+
+    #[getter]
+    fn grad_fn(&self) -> Option<crate::autograd::PyNode> {
+        self.tensor().grad_fn().map(crate::autograd::PyNode::new)
+    }
+
+    fn retain_grad(&self) -> PyResult<()> {
+        self.tensor().retain_grad().py()
+    }
+
+    #[pyo3(signature = (gradient = None, retain_graph = None, create_graph = false, inputs = None))]
+    fn backward(
+        slf: &Bound<'_, Self>,
+        gradient: Option<&Bound<'_, PyTensor>>,
+        retain_graph: Option<bool>,
+        create_graph: bool,
+        inputs: Option<Vec<Bound<'_, PyTensor>>>,
+    ) -> PyResult<()> {
+        let roots = vec![(slf.get().tensor(), gradient.map(|g| g.get().tensor()))];
+        let inputs = inputs.map(|v| v.iter().map(|t| t.get().tensor()).collect());
+        crate::autograd::run_backward(
+            slf.py(),
+            roots,
+            inputs,
+            retain_graph.unwrap_or(create_graph),
+            create_graph,
+        )
+    }
+
+    fn register_hook(slf: &Bound<'_, Self>, hook: Py<PyAny>) -> PyResult<crate::autograd::PyHandle> {
+        crate::autograd::register_hook(slf, hook)
+    }
+
+    fn register_post_accumulate_grad_hook(
+        slf: &Bound<'_, Self>,
+        hook: Py<PyAny>,
+    ) -> PyResult<crate::autograd::PyHandle> {
+        crate::autograd::register_after(slf, hook)
+    }
+
+    // Operators.
+
+    fn __add__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::add, false)
+    }
+    fn __radd__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::add, true)
+    }
+    fn __iadd__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::add)
+    }
+    fn __sub__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::sub, false)
+    }
+    fn __rsub__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::sub, true)
+    }
+    fn __isub__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::sub)
+    }
+    fn __mul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::mul, false)
+    }
+    fn __rmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::mul, true)
+    }
+    fn __imul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::mul)
+    }
+    fn __truediv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::div, false)
+    }
+    fn __rtruediv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::div, true)
+    }
+    fn __itruediv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::div)
+    }
+    fn __floordiv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::floor_divide, false)
+    }
+    fn __rfloordiv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::floor_divide, true)
+    }
+    fn __ifloordiv__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::floor_divide)
+    }
+    fn __mod__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::remainder, false)
+    }
+    fn __rmod__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::remainder, true)
+    }
+    fn __imod__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::remainder)
+    }
+    fn __pow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulo: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        if !modulo.is_none() {
+            return Err(PyTypeError::new_err("pow() with three arguments is not supported for tensors"));
+        }
+        binary(slf, other, &arith::POW, false)
+    }
+    fn __rpow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &arith::POW, true)
+    }
+    fn __ipow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &arith::POW)
+    }
+    fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
+        matmul(slf.py(), &slf.get().tensor(), &other.get().tensor())
+    }
+    fn __and__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_and, false)
+    }
+    fn __rand__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_and, true)
+    }
+    fn __iand__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::bitwise_and)
+    }
+    fn __or__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_or, false)
+    }
+    fn __ror__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_or, true)
+    }
+    fn __ior__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::bitwise_or)
+    }
+    fn __xor__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_xor, false)
+    }
+    fn __rxor__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_xor, true)
+    }
+    fn __ixor__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::bitwise_xor)
+    }
+    fn __lshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_left_shift, false)
+    }
+    fn __rlshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_left_shift, true)
+    }
+    fn __rshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_right_shift, false)
+    }
+    fn __rrshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        binary(slf, other, &e::bitwise_right_shift, true)
+    }
+    fn __neg__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        run(py, &e::neg, &[&self.tensor()], &[])
+    }
+    fn __pos__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+    fn __abs__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        run(py, &e::abs, &[&self.tensor()], &[])
+    }
+    fn __invert__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        run(py, &arith::BITWISE_NOT, &[&self.tensor()], &[])
+    }
+
+    fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let op = match op {
+            CompareOp::Lt => &e::lt,
+            CompareOp::Le => &e::le,
+            CompareOp::Eq => &e::eq,
+            CompareOp::Ne => &e::ne,
+            CompareOp::Gt => &e::gt,
+            CompareOp::Ge => &e::ge,
+        };
+        binary(slf, other, op, false)
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> isize {
+        slf.as_ptr() as isize >> 4
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        let t = self.tensor();
+        if t.numel() != 1 {
+            return Err(crate::error::to_py(
+                rubigo_core::Error::runtime(format!(
+                    "Boolean value of Tensor with {} elements is ambiguous",
+                    t.numel()
+                ))
+                .hint("use .any() or .all()"),
+            ));
+        }
+        Ok(match t.item().py()? {
+            Number::Bool(v) => v,
+            Number::Int(v) => v != 0,
+            Number::Float(v) => v != 0.0,
+        })
+    }
+
+    fn __float__(&self) -> PyResult<f64> {
+        Ok(self.tensor().item().py()?.as_f64())
+    }
+
+    fn __int__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let n = self.item(py)?;
+        Ok(py.get_type::<pyo3::types::PyInt>().call1((n,))?.unbind())
+    }
+
+    fn __index__(slf: &Bound<'_, Self>) -> PyResult<i64> {
+        convert::int(slf.as_any())
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        self.tensor()
+            .shape()
+            .first()
+            .copied()
+            .ok_or_else(|| PyTypeError::new_err("len() of a 0-d tensor"))
+    }
+
+    fn __contains__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let hit = binary(slf, other, &e::eq, false)?;
+        let hit = hit.bind(slf.py()).cast::<PyTensor>()?.get().tensor();
+        let any = apply::call(&rubigo_core::ops::reduce::ANY, &[&hit], &[]).py()?;
+        Ok(any.item().py()? == Number::Bool(true))
+    }
+
+    fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        crate::index::get(py, &self.tensor(), key)
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        crate::index::set(py, &self.tensor(), key, value)
+    }
+
+    /// Shallow copies share the memory, as views do.
+    fn __copy__(&self) -> Self {
+        Self::new(self.tensor().detach())
+    }
+
+    #[classmethod]
+    fn __class_getitem__(cls: &Bound<'_, PyType>, _item: &Bound<'_, PyAny>) -> Py<PyType> {
+        cls.clone().unbind()
+    }
+}
+
+pub fn matmul(py: Python<'_>, a: &Tensor, b: &Tensor) -> PyResult<Py<PyAny>> {
+    let r = rubigo_core::ops::registry();
+    match r.find("matmul") {
+        Some(i) => run(py, r.ops[i], &[a, b], &[]),
+        None => Err(PyTypeError::new_err("matmul is missing from the op table")),
+    }
+}
+
+fn pick(py: Python<'_>, values: &[usize], dim: Option<i64>) -> PyResult<Py<PyAny>> {
+    let Some(dim) = dim else {
+        return Ok(PyTuple::new(py, values)?.into_any().unbind());
+    };
+    let n = values.len() as i64;
+    if dim < -n || dim >= n {
+        return Err(PyIndexError::new_err(format!(
+            "dimension out of range (expected to be in range of [{}, {}], but got {dim})",
+            -n,
+            n - 1
+        )));
+    }
+    let i = if dim < 0 { dim + n } else { dim } as usize;
+    Ok(values[i].into_pyobject(py)?.into_any().unbind())
+}
+
+fn to_objects<T>(
+    _py: Python<'_>,
+    values: Vec<T>,
+    f: impl Fn(T) -> PyResult<Py<PyAny>>,
+) -> PyResult<Vec<Py<PyAny>>> {
+    values.into_iter().map(f).collect()
+}
+
+fn nest(
+    py: Python<'_>,
+    flat: &mut impl Iterator<Item = Py<PyAny>>,
+    shape: &[usize],
+) -> PyResult<Py<PyAny>> {
+    let Some((&n, rest)) = shape.split_first() else {
+        return flat.next().ok_or_else(|| PyIndexError::new_err("no element"));
+    };
+    let mut items = Vec::with_capacity(n);
+    for _ in 0..n {
+        items.push(nest(py, flat, rest)?);
+    }
+    Ok(pyo3::types::PyList::new(py, items)?.into_any().unbind())
+}

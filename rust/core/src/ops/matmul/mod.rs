@@ -1,0 +1,16 @@
+//! Products of matrices: the ops, the CPU's packed kernels and the GPU's tiled ones.
+
+mod blocked;
+mod cpu;
+mod def;
+pub mod gemm;
+mod kernels;
+mod kernels_thin;
+mod lanes;
+mod pack;
+mod product;
+mod scratch;
+mod small;
+mod thin;
+
+pub use def::{LINEAR, MATMUL, OPS, matmul};
