@@ -7,6 +7,19 @@ use rubigo_core::gpu::Gpu;
 
 use crate::error::IntoPyResult;
 
+/// The dtype of an arithmetic result of two tensors or numbers.
+#[pyfunction]
+fn result_type(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let mut found = Vec::new();
+    for x in [a, b] {
+        found.push(crate::convert::operand(x)?.ok_or_else(|| {
+            pyo3::exceptions::PyTypeError::new_err("result_type() takes tensors and numbers")
+        })?);
+    }
+    let d = rubigo_core::tensor::result_type(found.iter()).py()?;
+    crate::types::dtype_object(py, d)
+}
+
 #[pyfunction]
 fn get_num_threads() -> usize {
     threads::num_threads()
@@ -160,6 +173,33 @@ fn gpu_save_pipelines(py: Python<'_>) {
     }
 }
 
+/// Disturbs one op until it is called again with None: ("exp", "value", "cpu").
+#[cfg(feature = "mutate")]
+#[pyfunction]
+#[pyo3(signature = (op, kind = "value", device = "cpu"))]
+fn set_mutation(op: Option<&str>, kind: &str, device: &str) -> PyResult<()> {
+    use rubigo_core::mutate::{Kind, set};
+    let kind = match kind {
+        "value" => Kind::Value,
+        "edge" => Kind::Edge,
+        "dtype" => Kind::DType,
+        "gradient" => Kind::Gradient,
+        "second_gradient" => Kind::SecondGradient,
+        _ => return Err(pyo3::exceptions::PyValueError::new_err(format!("unknown kind {kind}"))),
+    };
+    let device =
+        if device == "gpu" { rubigo_core::Device::Gpu } else { rubigo_core::Device::Cpu };
+    set(op.map(|op| (op, kind, device)));
+    Ok(())
+}
+
+/// How often the op was disturbed since.
+#[cfg(feature = "mutate")]
+#[pyfunction]
+fn mutation_hits() -> u64 {
+    rubigo_core::mutate::hits()
+}
+
 /// Checks the settings in the environment; a bad one is an error at import, not a silent default.
 fn check_environment() -> PyResult<()> {
     threads::check_env().py()?;
@@ -169,6 +209,12 @@ fn check_environment() -> PyResult<()> {
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     check_environment()?;
+    #[cfg(feature = "mutate")]
+    {
+        m.add_function(wrap_pyfunction!(set_mutation, m)?)?;
+        m.add_function(wrap_pyfunction!(mutation_hits, m)?)?;
+    }
+    m.add_function(wrap_pyfunction!(result_type, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_isa, m)?)?;

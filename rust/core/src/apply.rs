@@ -25,7 +25,12 @@ pub fn call(op: &'static OpDef, inputs: &[&Tensor], attrs: &[Attr]) -> Result<Te
 fn run(call: &Call) -> Result<Outs> {
     let outs = match call.op.body {
         // The inner ops record themselves.
-        Body::Composite(f) => return f(call),
+        Body::Composite(f) => {
+            let outs = f(call)?;
+            #[cfg(feature = "mutate")]
+            let outs = crate::mutate::value(call.op, outs)?;
+            return Ok(outs);
+        }
         Body::Row(row) => smallvec::smallvec![crate::ops::row::run(call, row)?],
         Body::View(layout) => smallvec::smallvec![autograd::make_view(call, layout(call.x(0).layout(), call)?)],
         Body::Kernel { infer, cpu, gpu } => {
@@ -43,7 +48,7 @@ fn run(call: &Call) -> Result<Outs> {
     };
     #[cfg(feature = "mutate")]
     let outs = crate::mutate::value(call.op, outs)?;
-    autograd::record(call, &outs)?;
+    autograd::record(call, &outs);
     Ok(outs)
 }
 

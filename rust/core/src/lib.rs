@@ -10,6 +10,8 @@ pub mod interrupt;
 pub mod io;
 pub mod layout;
 pub mod mode;
+#[cfg(feature = "mutate")]
+pub mod mutate;
 pub mod ops;
 pub mod rng;
 pub mod storage;

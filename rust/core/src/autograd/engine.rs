@@ -172,7 +172,7 @@ impl Walk {
         }
         match edge {
             Edge::None => Ok(()),
-            Edge::Leaf(leaf) => self.into_leaf(leaf, grad),
+            Edge::Leaf(leaf) => self.add_to_leaf(leaf, grad),
             Edge::Node(node, nr) => {
                 let grad = fit(grad, &node.outs[*nr as usize])?;
                 let outs = node.outs.len();
@@ -190,7 +190,7 @@ impl Walk {
         }
     }
 
-    fn into_leaf(&mut self, leaf: &Arc<Leaf>, grad: Tensor) -> Result<()> {
+    fn add_to_leaf(&mut self, leaf: &Arc<Leaf>, grad: Tensor) -> Result<()> {
         let mut grad = fit(grad, &leaf.meta())?;
         for hook in leaf.hooks() {
             if let Some(g) = hook(&grad)? {

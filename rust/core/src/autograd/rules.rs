@@ -82,15 +82,16 @@ pub(super) fn run(
     };
     let name = n.op.name;
     let vjp = unpack(node, n, grads, create_graph, wanted).map_err(|e| e.in_op(name))?;
-    if create_graph && let Some(composite) = n.op.composite {
-        return through_composite(&vjp, composite).map_err(|e| e.in_op(name));
+    let found = match (n.op.composite, n.op.grad) {
+        (Some(composite), _) if create_graph => through_composite(&vjp, composite),
+        (_, Grad::Rule { vjp: rule, .. }) => rule(&vjp),
+        (_, Grad::Row) => ops::row::vjp(&vjp),
+        (_, Grad::None(_) | Grad::Inner) => unreachable!("such an op is not recorded"),
     }
-    match n.op.grad {
-        Grad::Rule { vjp: rule, .. } => rule(&vjp),
-        Grad::Row => ops::row::vjp(&vjp),
-        Grad::None(_) | Grad::Inner => unreachable!("such an op is not recorded"),
-    }
-    .map_err(|e| e.in_op(name))
+    .map_err(|e| e.in_op(name));
+    #[cfg(feature = "mutate")]
+    let found = crate::mutate::gradient(n.op, found?, create_graph);
+    found
 }
 
 fn unpack<'a>(

@@ -23,7 +23,7 @@ pub struct Fold {
     pub init: u64,
 }
 
-const CHUNK: usize = 1024;
+const CHUNK: usize = 4096;
 const ROWS: usize = 128;
 
 /// Reduces `dims` (sorted, distinct) of `x` into `out`, a contiguous tensor of the kept dimensions.

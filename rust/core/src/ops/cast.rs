@@ -197,7 +197,7 @@ pub fn raw_copy(src: &Tensor, dst: &Tensor) -> Result<()> {
 }
 
 /// A contiguous tensor of this dtype on the same device, without history.
-fn dense(t: &Tensor, dtype: DType) -> Result<Tensor> {
+pub fn dense(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.is_contiguous() && t.dtype() == dtype {
         return Ok(t.detach());
     }

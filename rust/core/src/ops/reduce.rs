@@ -45,12 +45,12 @@ folds! {
     Mul, i64, 1, |a, b| a.wrapping_mul(b);
     Mul, u64, 1, |a, b| a.wrapping_mul(b);
     // A NaN in either place stays.
-    Max, f32, f32::NEG_INFINITY, |a, b| if a > b || a != a { a } else { b };
-    Max, f64, f64::NEG_INFINITY, |a, b| if a > b || a != a { a } else { b };
+    Max, f32, f32::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b };
+    Max, f64, f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b };
     Max, i64, i64::MIN, |a, b| if a > b { a } else { b };
     Max, u64, 0, |a, b| if a > b { a } else { b };
-    Min, f32, f32::INFINITY, |a, b| if a < b || a != a { a } else { b };
-    Min, f64, f64::INFINITY, |a, b| if a < b || a != a { a } else { b };
+    Min, f32, f32::INFINITY, |a, b| if a < b || a.is_nan() { a } else { b };
+    Min, f64, f64::INFINITY, |a, b| if a < b || a.is_nan() { a } else { b };
     Min, i64, i64::MAX, |a, b| if a < b { a } else { b };
     Min, u64, u64::MAX, |a, b| if a < b { a } else { b };
     Or, bool, false, |a, b| a | b;

@@ -184,3 +184,7 @@ fn floordiv(a: f32, b: f32) -> f32 {
     let whole = floor(q);
     return select(select(whole, whole + 1.0, q - whole > 0.5), copysign(0.0, a / b), q == 0.0);
 }
+
+fn square(x: f32) -> f32 {
+    return x * x;
+}

@@ -199,3 +199,43 @@ fn shr_u(a: u32, b: u32) -> u32 {
 fn shr_i(a: i32, b: i32) -> i32 {
     return a >> min_u(bitcast<u32>(b), 31u);
 }
+
+fn zero_i() -> i32 {
+    return 0;
+}
+
+fn zero_u() -> u32 {
+    return 0u;
+}
+
+fn pos_i(a: i32) -> i32 {
+    return a;
+}
+
+fn pos_u(a: u32) -> u32 {
+    return a;
+}
+
+fn add_i(a: i32, b: i32) -> i32 {
+    return a + b;
+}
+
+fn add_u(a: u32, b: u32) -> u32 {
+    return a + b;
+}
+
+fn sub_i(a: i32, b: i32) -> i32 {
+    return a - b;
+}
+
+fn sub_u(a: u32, b: u32) -> u32 {
+    return a - b;
+}
+
+fn mul_i(a: i32, b: i32) -> i32 {
+    return a * b;
+}
+
+fn mul_u(a: u32, b: u32) -> u32 {
+    return a * b;
+}

@@ -272,3 +272,50 @@ fn f32_from_l(a: vec2<u32>) -> f32 {
     let size = f32_from_ul(abs_l(a));
     return select(size, -size, negative_l(a));
 }
+
+fn zero_l() -> vec2<u32> {
+    return vec2<u32>(0u);
+}
+
+fn pos_l(a: vec2<u32>) -> vec2<u32> {
+    return a;
+}
+
+fn abs_ul(a: vec2<u32>) -> vec2<u32> {
+    return a;
+}
+
+// Casts of x as Rust makes them: truncated, the nearest integer that fits, 0 for NaN.
+fn saturated_l(x: f32) -> vec2<u32> {
+    let most = vec2<u32>(0xffffffffu, 0x7fffffffu);
+    let finite = select(l_from_f32(x), most, x >= 9223372036854775808.0);
+    return select(finite, vec2<u32>(0u), isnan(x));
+}
+
+fn saturated_ul(x: f32) -> vec2<u32> {
+    let finite = select(whole_ul(x), vec2<u32>(0xffffffffu), x >= 18446744073709551616.0);
+    return select(finite, vec2<u32>(0u), isnan(x) || x <= 0.0);
+}
+
+// The low word of `saturated_l`.
+fn wrapped_i(x: f32) -> i32 {
+    if (abs(x) < 2147483648.0 && !isnan(x)) {
+        return i32(x);
+    }
+    return i32_from_l(saturated_l(x));
+}
+
+// Cut to 24 bits, the last of which is set where others were lost: rounding that to fewer bits
+// rounds the integer itself.
+fn f32_sticky_from_ul(a: vec2<u32>) -> f32 {
+    let n = leading_zeros_l(a);
+    let top = shl_l(a, vec2<u32>(n, 0u));
+    let lost = (top.y & 0xffu) != 0u || top.x != 0u;
+    let bits = (((189u - n) << 23u) + (top.y >> 8u)) | select(0u, 1u, lost);
+    return select(bitcast<f32>(bits), 0.0, (a.x | a.y) == 0u);
+}
+
+fn f32_sticky_from_l(a: vec2<u32>) -> f32 {
+    let size = f32_sticky_from_ul(abs_l(a));
+    return select(size, -size, negative_l(a));
+}
