@@ -40,7 +40,7 @@ types: $(VENV)/.tested build
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
 rust-test:
-	cargo test --workspace --quiet
+	cargo test --workspace --quiet -- --test-threads=1
 
 py-test: $(VENV)/.tested build
 	$(PY) -m pytest -n 2

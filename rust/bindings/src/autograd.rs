@@ -3,8 +3,9 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rubigo_core::autograd::{self, Backward, Edge, Grads, Hook, Leaf, Node, OutMeta};
+use rubigo_core::autograd::{self, Backward, Edge, GradHook, Grads, Hook, Leaf, Node, OutMeta};
 use rubigo_core::{Error, Tensor};
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::convert::wrap;
@@ -200,11 +201,24 @@ impl PyHandle {
     }
 }
 
-fn hook_of(hook: Py<PyAny>) -> Hook {
-    Arc::new(move |g: &Tensor| {
+/// A Python callable as a hook. With `target` it gets that tensor (weakly held) instead of the gradient.
+pub struct PyHook {
+    pub callable: Py<PyAny>,
+    target: Option<Py<PyAny>>,
+}
+
+impl GradHook for PyHook {
+    fn call(&self, g: &Tensor) -> rubigo_core::Result<Option<Tensor>> {
         Python::attach(|py| {
             let result = (|| -> PyResult<Option<Tensor>> {
-                let out = hook.bind(py).call1((wrap(py, g.clone())?,))?;
+                if let Some(weak) = &self.target {
+                    let t = weak.bind(py).call0()?;
+                    if !t.is_none() {
+                        self.callable.bind(py).call1((t,))?;
+                    }
+                    return Ok(None);
+                }
+                let out = self.callable.bind(py).call1((wrap(py, g.clone())?,))?;
                 if out.is_none() {
                     return Ok(None);
                 }
@@ -218,12 +232,16 @@ fn hook_of(hook: Py<PyAny>) -> Hook {
             })();
             result.map_err(keep)
         })
-    })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 pub fn register_hook(t: &Bound<'_, PyTensor>, hook: Py<PyAny>) -> PyResult<PyHandle> {
     let t = t.get().tensor();
-    let id = t.register_hook(hook_of(hook)).py()?;
+    let id = t.register_hook(Arc::new(PyHook { callable: hook, target: None })).py()?;
     let place = match t.edge() {
         Edge::Leaf(l) => Place::Leaf(Arc::downgrade(&l)),
         Edge::Node(n, _) => Place::Node(Arc::downgrade(&n)),
@@ -242,27 +260,16 @@ pub fn register_after(t: &Bound<'_, PyTensor>, hook: Py<PyAny>) -> PyResult<PyHa
     let py = t.py();
     // A weak reference: a hook must not keep its own tensor alive.
     let weak = py.import("weakref")?.call_method1("ref", (t,))?.unbind();
-    let call: Hook = Arc::new(move |_: &Tensor| {
-        Python::attach(|py| {
-            let result = (|| -> PyResult<()> {
-                let t = weak.bind(py).call0()?;
-                if !t.is_none() {
-                    hook.bind(py).call1((t,))?;
-                }
-                Ok(())
-            })();
-            result.map(|()| None).map_err(keep)
-        })
-    });
+    let call: Hook = Arc::new(PyHook { callable: hook, target: Some(weak) });
     let id = leaf.add_after(call);
     Ok(PyHandle { place: Place::Leaf(Arc::downgrade(&leaf)), id })
 }
 
 /// A node whose rule is Python: `rule(*grads) -> tuple of gradients or None`.
-struct PyRule {
+pub struct PyRule {
     name: String,
-    rule: Py<PyAny>,
-    release: Py<PyAny>,
+    pub rule: Py<PyAny>,
+    pub release: Py<PyAny>,
     inputs: usize,
 }
 
@@ -283,10 +290,19 @@ impl Backward for PyRule {
             }
         });
     }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
 }
 
 impl PyRule {
-    fn call(&self, py: Python<'_>, grads: &[Option<Tensor>], create_graph: bool) -> PyResult<Grads> {
+    fn call(
+        &self,
+        py: Python<'_>,
+        grads: &[Option<Tensor>],
+        create_graph: bool,
+    ) -> PyResult<Grads> {
         let mut args = Vec::with_capacity(grads.len());
         for g in grads {
             args.push(match g {

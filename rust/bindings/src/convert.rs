@@ -24,9 +24,11 @@ pub fn number(object: &Bound<'_, PyAny>) -> PyResult<Option<Number>> {
     if object.is_instance_of::<PyInt>() {
         return Ok(Some(match object.extract::<i64>() {
             Ok(v) => Number::Int(v),
-            Err(_) => Number::Float(object.extract::<f64>().map_err(|_| {
-                PyOverflowError::new_err("the integer is too large for any dtype")
-            })?),
+            Err(_) => {
+                Number::Float(object.extract::<f64>().map_err(|_| {
+                    PyOverflowError::new_err("the integer is too large for any dtype")
+                })?)
+            }
         }));
     }
     Ok(None)
@@ -67,7 +69,9 @@ pub fn int(object: &Bound<'_, PyAny>) -> PyResult<i64> {
         {
             return Ok(v);
         }
-        return Err(PyTypeError::new_err("only integer tensors of one element convert to an index"));
+        return Err(PyTypeError::new_err(
+            "only integer tensors of one element convert to an index",
+        ));
     }
     object.extract::<i64>()
 }
@@ -237,11 +241,19 @@ fn collect(
     if let Ok(t) = object.cast::<PyTensor>() {
         let t = t.get().tensor();
         if t.shape() != &out.shape[depth..] {
-            return ragged(out, path, format!("has shape {}", rubigo_core::layout::show(t.shape())));
+            return ragged(
+                out,
+                path,
+                format!("has shape {}", rubigo_core::layout::show(t.shape())),
+            );
         }
         match t.dtype() {
-            DType::Bool => t.to_vec::<bool>().py()?.into_iter().for_each(|v| out.push(Number::Bool(v))),
-            d if d.is_int() => t.to_vec::<i64>().py()?.into_iter().for_each(|v| out.push(Number::Int(v))),
+            DType::Bool => {
+                t.to_vec::<bool>().py()?.into_iter().for_each(|v| out.push(Number::Bool(v)))
+            }
+            d if d.is_int() => {
+                t.to_vec::<i64>().py()?.into_iter().for_each(|v| out.push(Number::Int(v)))
+            }
             _ => t.to_vec::<f64>().py()?.into_iter().for_each(|v| out.push(Number::Float(v))),
         }
         return Ok(());

@@ -172,7 +172,8 @@ fn _to_dlpack(
     let context = Box::into_raw(export).cast();
     let (pointer, name): (*mut c_void, &CStr) = if max_version.is_some_and(|v| v.0 >= 1) {
         let flags = if copied { COPIED } else { 0 };
-        let m = Versioned { major: 1, minor: 1, context, deleter: Some(free_versioned), flags, tensor };
+        let m =
+            Versioned { major: 1, minor: 1, context, deleter: Some(free_versioned), flags, tensor };
         (Box::into_raw(Box::new(m)).cast(), VERSIONED)
     } else {
         let m = Legacy { tensor, context, deleter: Some(free_legacy) };
@@ -323,10 +324,8 @@ unsafe fn read(t: &DlTensor) -> PyResult<(Layout, DType, *mut u8)> {
     }
     let shape: Dims = shape.iter().map(|&s| s as usize).collect();
     rubigo_core::layout::checked_numel(&shape).py()?;
-    let strides: Dims = strides.map_or_else(
-        || contiguous_strides(&shape),
-        |s| s.iter().map(|&s| s as usize).collect(),
-    );
+    let strides: Dims = strides
+        .map_or_else(|| contiguous_strides(&shape), |s| s.iter().map(|&s| s as usize).collect());
     let layout = Layout { shape, strides, offset: 0 };
     let empty = layout.numel() == 0;
     let ptr = if empty || t.data.is_null() {

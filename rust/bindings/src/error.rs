@@ -23,7 +23,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     let value = py.get_type::<PyValueError>().into_any();
     let runtime = py.get_type::<PyRuntimeError>().into_any();
-    let shape = make("ShapeError", vec![value, runtime.clone()], "Sizes that do not fit together.")?;
+    let shape =
+        make("ShapeError", vec![value, runtime.clone()], "Sizes that do not fit together.")?;
     SHAPE_ERROR.get_or_init(py, || shape);
     let lost = make(
         "DeviceLostError",

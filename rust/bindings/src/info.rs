@@ -187,8 +187,7 @@ fn set_mutation(op: Option<&str>, kind: &str, device: &str) -> PyResult<()> {
         "second_gradient" => Kind::SecondGradient,
         _ => return Err(pyo3::exceptions::PyValueError::new_err(format!("unknown kind {kind}"))),
     };
-    let device =
-        if device == "gpu" { rubigo_core::Device::Gpu } else { rubigo_core::Device::Cpu };
+    let device = if device == "gpu" { rubigo_core::Device::Gpu } else { rubigo_core::Device::Cpu };
     set(op.map(|op| (op, kind, device)));
     Ok(())
 }

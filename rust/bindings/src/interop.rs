@@ -128,7 +128,8 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     let py = array.py();
     let info = array.getattr("__array_interface__")?.cast_into::<PyDict>()?;
     let get = |k: &str| -> PyResult<Bound<'_, PyAny>> {
-        info.get_item(k)?.ok_or_else(|| PyValueError::new_err(format!("the array interface lacks {k}")))
+        info.get_item(k)?
+            .ok_or_else(|| PyValueError::new_err(format!("the array interface lacks {k}")))
     };
     let kind: String = get("typestr")?.extract()?;
     let Some(dtype) = dtype_of(&kind) else {
@@ -144,7 +145,8 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
         Some(s) if !s.is_none() => Some(s.extract()?),
         _ => None,
     };
-    let regular = strides.as_ref().is_none_or(|s| s.iter().all(|&s| s >= 0 && s as usize % size == 0));
+    let regular =
+        strides.as_ref().is_none_or(|s| s.iter().all(|&s| s >= 0 && s as usize % size == 0));
     let native = !kind.starts_with('>') && ptr % size == 0;
     if !regular || !native {
         let numpy = py.import("numpy")?;
@@ -162,7 +164,11 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     let layout = Layout { shape: shape[..].into(), strides, offset: 0 };
     let bytes = layout.extent() * size;
     let owner = Box::new(Owner(array.clone().unbind()));
-    let ptr = if bytes == 0 { std::ptr::NonNull::<u64>::dangling().as_ptr().cast() } else { ptr as *mut u8 };
+    let ptr = if bytes == 0 {
+        std::ptr::NonNull::<u64>::dangling().as_ptr().cast()
+    } else {
+        ptr as *mut u8
+    };
     // SAFETY: the array owns the memory its interface describes, and the owner keeps the array.
     let storage = unsafe { Storage::foreign(ptr, bytes, owner) };
     let t = Tensor::from_parts(Arc::new(storage), layout, dtype);

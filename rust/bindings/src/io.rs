@@ -60,7 +60,8 @@ fn load_tensors(
     for e in entries {
         let dtype = DType::parse(e.dtype).py()?;
         let mut layout = Layout::contiguous(&e.shape);
-        let aligned = (base + e.bytes.start) % dtype.size() == 0 && e.bytes.start % dtype.size() == 0;
+        let aligned =
+            (base + e.bytes.start) % dtype.size() == 0 && e.bytes.start % dtype.size() == 0;
         let t = if aligned {
             layout.offset = e.bytes.start / dtype.size();
             Tensor::from_parts(storage.clone(), layout, dtype)

@@ -17,7 +17,6 @@ use crate::convert;
 use crate::error::IntoPyResult;
 use crate::tensor::PyTensor;
 
-
 type Fast = unsafe extern "C" fn(
     *mut ffi::PyObject,
     *const *mut ffi::PyObject,
@@ -65,10 +64,22 @@ unsafe extern "C" fn in_place<const N: usize>(
 macro_rules! sixteen {
     ($f:ident, $base:expr) => {
         [
-            $f::<{ $base }>, $f::<{ $base + 1 }>, $f::<{ $base + 2 }>, $f::<{ $base + 3 }>,
-            $f::<{ $base + 4 }>, $f::<{ $base + 5 }>, $f::<{ $base + 6 }>, $f::<{ $base + 7 }>,
-            $f::<{ $base + 8 }>, $f::<{ $base + 9 }>, $f::<{ $base + 10 }>, $f::<{ $base + 11 }>,
-            $f::<{ $base + 12 }>, $f::<{ $base + 13 }>, $f::<{ $base + 14 }>, $f::<{ $base + 15 }>,
+            $f::<{ $base }>,
+            $f::<{ $base + 1 }>,
+            $f::<{ $base + 2 }>,
+            $f::<{ $base + 3 }>,
+            $f::<{ $base + 4 }>,
+            $f::<{ $base + 5 }>,
+            $f::<{ $base + 6 }>,
+            $f::<{ $base + 7 }>,
+            $f::<{ $base + 8 }>,
+            $f::<{ $base + 9 }>,
+            $f::<{ $base + 10 }>,
+            $f::<{ $base + 11 }>,
+            $f::<{ $base + 12 }>,
+            $f::<{ $base + 13 }>,
+            $f::<{ $base + 14 }>,
+            $f::<{ $base + 15 }>,
         ]
     };
 }
@@ -179,7 +190,10 @@ pub fn detached<T: Send>(
     inputs: &[Option<Tensor>],
     f: impl FnOnce() -> rubigo_core::Result<T> + Send,
 ) -> PyResult<T> {
-    let much = inputs.iter().flatten().any(|t| t.numel() >= RELEASE || t.device() != rubigo_core::Device::Cpu);
+    let much = inputs
+        .iter()
+        .flatten()
+        .any(|t| t.numel() >= RELEASE || t.device() != rubigo_core::Device::Cpu);
     if much { py.detach(f).py() } else { f().py() }
 }
 
@@ -192,7 +206,8 @@ pub fn wrap_outs(py: Python<'_>, mut outs: Outs) -> PyResult<Py<PyAny>> {
 }
 
 fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
-    let mut values: SmallVec<[Option<&Bound<'_, PyAny>>; 8]> = smallvec::smallvec![None; sig.params.len()];
+    let mut values: SmallVec<[Option<&Bound<'_, PyAny>>; 8]> =
+        smallvec::smallvec![None; sig.params.len()];
     let mut spread = None;
     let open = sig.params.iter().filter(|p| !p.keyword_only).count();
     for (i, value) in given.positional.iter().enumerate() {
@@ -200,7 +215,10 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
         if sig.variadic == Some(i) && (given.positional.len() > i + 1 || !is_list(value)) {
             let rest: Result<SmallVec<[i64; 4]>, _> =
                 given.positional[i..].iter().map(convert::int).collect();
-            spread = Some((i, Attr::Ints(rest.map_err(|e| named(op, sig.params[i].name, e, value.py()))?)));
+            spread = Some((
+                i,
+                Attr::Ints(rest.map_err(|e| named(op, sig.params[i].name, e, value.py()))?),
+            ));
             break;
         }
         if i >= open {
@@ -214,7 +232,8 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
     }
     for (name, value) in &given.keywords {
         let text = name.to_cow()?;
-        let Some(i) = sig.params.iter().position(|p| p.name == text || alias(&text) == p.name) else {
+        let Some(i) = sig.params.iter().position(|p| p.name == text || alias(&text) == p.name)
+        else {
             let known: Vec<&str> = sig.params.iter().map(|p| p.name).collect();
             return Err(PyTypeError::new_err(format!(
                 "{}() got an unexpected keyword argument '{text}'; it takes {}",
@@ -323,7 +342,11 @@ fn doc(op: &OpDef, sig: &Signature, form: Form) -> String {
         params.push(match p.default_text {
             "" if p.optional => format!("{text}=None"),
             "" => text.to_string(),
-            d if d.contains("inf") || !d.starts_with(['N', 'T', 'F', '\'', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+            d if d.contains("inf")
+                || !d.starts_with([
+                    'N', 'T', 'F', '\'', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
+                ]) =>
+            {
                 format!("{text}=...")
             }
             d => format!("{text}={d}"),
@@ -494,9 +517,13 @@ fn pop_module() {
 }
 
 /// A plain call from other parts of the bindings.
-pub fn run(py: Python<'_>, op: &'static OpDef, inputs: &[&Tensor], attrs: &[Attr]) -> PyResult<Py<PyAny>> {
+pub fn run(
+    py: Python<'_>,
+    op: &'static OpDef,
+    inputs: &[&Tensor],
+    attrs: &[Attr],
+) -> PyResult<Py<PyAny>> {
     let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().map(|&t| Some(t.clone())).collect();
     let outs = detached(py, &inputs, || apply::apply(op, &inputs, attrs)).map_err(|e| e)?;
     wrap_outs(py, outs)
 }
-

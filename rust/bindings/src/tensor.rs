@@ -1,6 +1,7 @@
 //! `rubigo.Tensor`: operators and what is no op. The ops themselves are added from the table.
 
 use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyTuple, PyType};
@@ -58,7 +59,11 @@ fn binary(
     run(py, op, &[&a, &b], &ONE)
 }
 
-fn in_place(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef) -> PyResult<()> {
+fn in_place(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    op: &'static OpDef,
+) -> PyResult<()> {
     let Some(b) = convert::operand(other)? else {
         return Err(PyTypeError::new_err(format!(
             "unsupported operand for in-place {}: {}",
@@ -303,7 +308,10 @@ impl PyTensor {
     }
 
     #[pyo3(signature = (requires_grad = true))]
-    fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+    fn requires_grad_<'py>(
+        slf: &Bound<'py, Self>,
+        requires_grad: bool,
+    ) -> PyResult<Bound<'py, Self>> {
         slf.get().tensor().set_requires_grad(requires_grad).py()?;
         Ok(slf.clone())
     }
@@ -369,7 +377,10 @@ impl PyTensor {
         )
     }
 
-    fn register_hook(slf: &Bound<'_, Self>, hook: Py<PyAny>) -> PyResult<crate::autograd::PyHandle> {
+    fn register_hook(
+        slf: &Bound<'_, Self>,
+        hook: Py<PyAny>,
+    ) -> PyResult<crate::autograd::PyHandle> {
         crate::autograd::register_hook(slf, hook)
     }
 
@@ -436,16 +447,30 @@ impl PyTensor {
     fn __imod__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
         in_place(slf, other, &e::remainder)
     }
-    fn __pow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulo: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn __pow__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        modulo: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         if !modulo.is_none() {
-            return Err(PyTypeError::new_err("pow() with three arguments is not supported for tensors"));
+            return Err(PyTypeError::new_err(
+                "pow() with three arguments is not supported for tensors",
+            ));
         }
         binary(slf, other, &arith::POW, false)
     }
-    fn __rpow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn __rpow__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        _modulo: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
         binary(slf, other, &arith::POW, true)
     }
-    fn __ipow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __ipow__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        _modulo: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         in_place(slf, other, &arith::POW)
     }
     fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
@@ -503,7 +528,11 @@ impl PyTensor {
         run(py, &arith::BITWISE_NOT, &[&self.tensor()], &[])
     }
 
-    fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+    fn __richcmp__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Py<PyAny>> {
         let op = match op {
             CompareOp::Lt => &e::lt,
             CompareOp::Le => &e::le,
@@ -569,8 +598,36 @@ impl PyTensor {
         crate::index::get(py, &self.tensor(), key)
     }
 
-    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __setitem__(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         crate::index::set(py, &self.tensor(), key, value)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(cell) = self.cell.try_read() else { return Ok(()) };
+        let mut result = Ok(());
+        cell.peek_owned(&mut |any| {
+            let mut see = |object: &Py<PyAny>| {
+                if result.is_ok() {
+                    result = visit.call(object);
+                }
+            };
+            if let Some(hook) = any.downcast_ref::<crate::autograd::PyHook>() {
+                see(&hook.callable);
+            } else if let Some(rule) = any.downcast_ref::<crate::autograd::PyRule>() {
+                see(&rule.rule);
+                see(&rule.release);
+            }
+        });
+        result
+    }
+
+    fn __clear__(&self) {
+        self.tensor().clear_owned();
     }
 
     /// Shallow copies share the memory, as views do.

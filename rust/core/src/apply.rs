@@ -32,7 +32,9 @@ fn run(call: &Call) -> Result<Outs> {
             return Ok(outs);
         }
         Body::Row(row) => smallvec::smallvec![crate::ops::row::run(call, row)?],
-        Body::View(layout) => smallvec::smallvec![autograd::make_view(call, layout(call.x(0).layout(), call)?)],
+        Body::View(layout) => {
+            smallvec::smallvec![autograd::make_view(call, layout(call.x(0).layout(), call)?)]
+        }
         Body::Kernel { infer, cpu, gpu } => {
             let device = target_device(call)?;
             let kernel = pick(call.op, device, cpu, gpu)?;

@@ -8,7 +8,7 @@ mod rules;
 
 pub use engine::{backward, order};
 pub use inplace::{apply_inplace, write};
-pub use node::{Backward, Edge, Hook, Leaf, Node, OutMeta, Saved, edge_of};
+pub use node::{Backward, Edge, GradHook, Hook, Leaf, Node, OutMeta, Saved, edge_of};
 pub use rules::{Grads, Vjp};
 
 use crate::error::{Error, Result};
@@ -178,6 +178,41 @@ impl Tensor {
         Ok(())
     }
 
+    /// Shows what this tensor alone keeps alive of hooks and custom rules: for the cycle collector.
+    /// What a graph or another handle holds too is reachable from outside and not shown.
+    pub fn peek_owned(&self, f: &mut dyn FnMut(&dyn std::any::Any)) {
+        if Arc::strong_count(&self.0) != 1 {
+            return;
+        }
+        let Ok(state) = self.0.meta.state.try_lock() else { return };
+        let Some(state) = state.as_ref() else { return };
+        if let Some(slot) = &state.slot {
+            let own = 1 + usize::from(matches!(&state.edge, Edge::Leaf(l) if Arc::ptr_eq(l, slot)));
+            if Arc::strong_count(slot) == own {
+                slot.peek_hooks(f);
+            }
+        }
+        if let Edge::Node(node, _) = &state.edge
+            && Arc::strong_count(node) == 1
+            && let Kind::Other(rule) = &node.kind
+            && let Some(any) = rule.as_any()
+        {
+            f(any);
+        }
+    }
+
+    /// Drops hooks and history: the cycle collector found this tensor to be garbage.
+    pub fn clear_owned(&self) {
+        let state = self.0.meta.lock().take();
+        self.0.meta.tracked.store(false, Ordering::Release);
+        if let Some(state) = state {
+            if let Some(slot) = &state.slot {
+                slot.clear_hooks();
+            }
+            drop(state);
+        }
+    }
+
     /// Makes this tensor output `nr` of a node.
     pub fn attach(&self, node: &Arc<Node>, nr: u32) {
         self.set_edge(Edge::Node(node.clone(), nr));
@@ -224,7 +259,9 @@ impl Tensor {
     /// Keeps the gradient of a tensor that is no leaf.
     pub fn retain_grad(&self) -> Result<()> {
         match self.edge() {
-            Edge::None => Err(Error::runtime("can't retain_grad on a tensor that has requires_grad=False")),
+            Edge::None => {
+                Err(Error::runtime("can't retain_grad on a tensor that has requires_grad=False"))
+            }
             Edge::Leaf(_) => Ok(()),
             Edge::Node(node, nr) => {
                 node.retain(nr, self.slot());
@@ -306,7 +343,8 @@ pub(crate) fn record(call: &Call, outs: &[Tensor]) {
     };
     // The composite definition of a fused op is read for higher derivatives: it needs every input.
     let input_mask = if call.op.composite.is_some() { u32::MAX } else { input_mask };
-    let save = |i: usize, t: &Tensor, mask: u32| (mask >> i.min(31) & 1 == 1).then(|| Saved::new(t));
+    let save =
+        |i: usize, t: &Tensor, mask: u32| (mask >> i.min(31) & 1 == 1).then(|| Saved::new(t));
     let node = Arc::new(Node::new(
         Kind::Op(OpNode {
             op: call.op,

@@ -306,19 +306,58 @@ macro_rules! with_dtype {
     ($dtype:expr, $t:ident => $body:expr) => {{
         use $crate::dtype::DType as D_;
         match $dtype {
-            D_::Bool => { type $t = bool; $body }
-            D_::U8 => { type $t = u8; $body }
-            D_::I8 => { type $t = i8; $body }
-            D_::U16 => { type $t = u16; $body }
-            D_::I16 => { type $t = i16; $body }
-            D_::U32 => { type $t = u32; $body }
-            D_::I32 => { type $t = i32; $body }
-            D_::U64 => { type $t = u64; $body }
-            D_::I64 => { type $t = i64; $body }
-            D_::F16 => { type $t = half::f16; $body }
-            D_::BF16 => { type $t = half::bf16; $body }
-            D_::F32 => { type $t = f32; $body }
-            D_::F64 => { type $t = f64; $body }
+            D_::Bool => {
+                type $t = bool;
+                $body
+            }
+            D_::U8 => {
+                type $t = u8;
+                $body
+            }
+            D_::I8 => {
+                type $t = i8;
+                $body
+            }
+            D_::U16 => {
+                type $t = u16;
+                $body
+            }
+            D_::I16 => {
+                type $t = i16;
+                $body
+            }
+            D_::U32 => {
+                type $t = u32;
+                $body
+            }
+            D_::I32 => {
+                type $t = i32;
+                $body
+            }
+            D_::U64 => {
+                type $t = u64;
+                $body
+            }
+            D_::I64 => {
+                type $t = i64;
+                $body
+            }
+            D_::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            D_::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+            D_::F32 => {
+                type $t = f32;
+                $body
+            }
+            D_::F64 => {
+                type $t = f64;
+                $body
+            }
         }
     }};
 }

@@ -72,7 +72,9 @@ pub fn wrap_dims(dims: &[i64], ndim: usize) -> Result<Dims> {
     for &dim in dims {
         let d = wrap_dim(dim, ndim)?;
         if out.contains(&d) {
-            return Err(Error::runtime(format!("dim {d} appears multiple times in the list of dims")));
+            return Err(Error::runtime(format!(
+                "dim {d} appears multiple times in the list of dims"
+            )));
         }
         out.push(d);
     }
@@ -270,8 +272,8 @@ pub fn coalesce(shape: &[usize], strides: &[&[usize]]) -> (Dims, SmallVec<[Dims;
             continue;
         }
         let last = out_shape.len().wrapping_sub(1);
-        let joins = !out_shape.is_empty()
-            && strides.iter().zip(&out).all(|(s, o)| o[last] == s[d] * n);
+        let joins =
+            !out_shape.is_empty() && strides.iter().zip(&out).all(|(s, o)| o[last] == s[d] * n);
         if joins {
             out_shape[last] *= n;
             for (o, s) in out.iter_mut().zip(strides) {

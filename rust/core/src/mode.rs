@@ -93,7 +93,8 @@ pub(crate) fn observed(call: &Call, run: fn(&Call) -> Result<Outs>) -> Result<Ou
         }
         let total = start.elapsed().as_nanos() as u64;
         let own = total.saturating_sub(NESTED.take());
-        let bytes: u64 = call.tensors().chain(outs).map(|t| (t.numel() * t.dtype().size()) as u64).sum();
+        let bytes: u64 =
+            call.tensors().chain(outs).map(|t| (t.numel() * t.dtype().size()) as u64).sum();
         let path = PATH.with_borrow(|p| p.join("."));
         let mut map = PROFILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let t = map.entry((path, call.op.name)).or_default();

@@ -109,7 +109,8 @@ fn disturbed(x: &Tensor, edge: bool) -> Result<Tensor> {
     let out = cast::copy_data(x)?;
     let flat = |t: &Tensor| {
         let n = t.numel();
-        let l = crate::layout::Layout { shape: [1][..].into(), strides: [1][..].into(), offset: n - 1 };
+        let l =
+            crate::layout::Layout { shape: [1][..].into(), strides: [1][..].into(), offset: n - 1 };
         t.alias(l)
     };
     cast::raw_copy(&flat(&cast::contiguous(&moved)?), &flat(&out))?;

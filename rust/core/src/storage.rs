@@ -25,7 +25,10 @@ impl fmt::Display for Device {
 pub enum Memory {
     Cpu(Block),
     /// Memory of another library (numpy, DLPack), kept alive by its owner.
-    Foreign { ptr: *mut u8, owner: Box<dyn Send + Sync> },
+    Foreign {
+        ptr: *mut u8,
+        owner: Box<dyn Send + Sync>,
+    },
     Gpu(Buffer),
 }
 

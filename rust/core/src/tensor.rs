@@ -175,8 +175,9 @@ impl Tensor {
 
     /// The elements in row-major order, copied to the CPU and converted.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let t = crate::ops::cast::to(self, T::DTYPE)?;
-        let t = crate::ops::cast::to_device(&t, Device::Cpu)?;
+        // A GPU has no float64: the way to the CPU comes before the cast.
+        let t = crate::ops::cast::to_device(self, Device::Cpu)?;
+        let t = crate::ops::cast::to(&t, T::DTYPE)?;
         let t = crate::ops::cast::contiguous(&t)?;
         let n = t.numel();
         let mut out = vec![T::default(); n];

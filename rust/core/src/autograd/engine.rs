@@ -193,7 +193,7 @@ impl Walk {
     fn add_to_leaf(&mut self, leaf: &Arc<Leaf>, grad: Tensor) -> Result<()> {
         let mut grad = fit(grad, &leaf.meta())?;
         for hook in leaf.hooks() {
-            if let Some(g) = hook(&grad)? {
+            if let Some(g) = hook.call(&grad)? {
                 grad = fit(g, &leaf.meta())?;
             }
         }
@@ -211,7 +211,8 @@ impl Walk {
             None => {
                 // No two `.grad`s may share memory: only a fresh, private block is moved.
                 let movable = grad.is_unshared() && grad.is_contiguous() && grad.base().is_none();
-                let grad = if movable || self.create_graph { grad } else { ops::cast::copy(&grad)? };
+                let grad =
+                    if movable || self.create_graph { grad } else { ops::cast::copy(&grad)? };
                 leaf.set_grad(Some(grad));
             }
             Some(old) if self.create_graph => {
@@ -220,7 +221,7 @@ impl Walk {
             Some(old) => ops::cast::add_into(&old, &grad)?,
         }
         for hook in leaf.after() {
-            hook(&leaf.grad().expect("it was just set"))?;
+            hook.call(&leaf.grad().expect("it was just set"))?;
         }
         Ok(())
     }
@@ -231,7 +232,7 @@ impl Walk {
         for (nr, hook) in hooks {
             let slot = &mut grads[nr as usize];
             if let Some(g) = slot
-                && let Some(new) = hook(g)?
+                && let Some(new) = hook.call(g)?
             {
                 *slot = Some(fit(new, &node.outs[nr as usize])?);
             }
@@ -261,11 +262,8 @@ fn fit(grad: Tensor, meta: &OutMeta) -> Result<Tensor> {
     } else {
         ops::cast::sum_to(&grad, &meta.shape)?
     };
-    let grad = if grad.device() == meta.device {
-        grad
-    } else {
-        ops::cast::to_device(&grad, meta.device)?
-    };
+    let grad =
+        if grad.device() == meta.device { grad } else { ops::cast::to_device(&grad, meta.device)? };
     if grad.dtype() == meta.dtype { Ok(grad) } else { ops::cast::to(&grad, meta.dtype) }
 }
 

@@ -46,12 +46,14 @@ pub fn apply_inplace(
         ))));
     }
     if result.dtype().category() > x.dtype().category() {
-        return Err(named(Error::type_(format!(
-            "result type {} can't be cast to the in-place target's {}",
-            result.dtype().name(),
-            x.dtype().name()
-        ))
-        .hint("use the out-of-place form, or cast the target first")));
+        return Err(named(
+            Error::type_(format!(
+                "result type {} can't be cast to the in-place target's {}",
+                result.dtype().name(),
+                x.dtype().name()
+            ))
+            .hint("use the out-of-place form, or cast the target first"),
+        ));
     }
     write(&x, &result)?;
     Ok(x)

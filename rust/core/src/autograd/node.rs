@@ -8,10 +8,18 @@ use crate::ops::{Attrs, OpDef};
 use crate::storage::Device;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::any::Any;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+/// Called with a gradient; a tensor it returns replaces the gradient.
+pub trait GradHook: Send + Sync {
+    fn call(&self, grad: &Tensor) -> Result<Option<Tensor>>;
+    /// For the bindings: what this hook keeps alive takes part in Python's cycle collection.
+    fn as_any(&self) -> &dyn Any;
+}
+
+pub type Hook = Arc<dyn GradHook>;
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,9 +108,19 @@ impl Leaf {
         lock(&self.after).retain(|(i, _)| *i != id);
     }
 
+    /// Shows every hook, unless the lists are being changed: for the cycle collector.
+    pub fn peek_hooks(&self, f: &mut dyn FnMut(&dyn Any)) {
+        for list in [&self.hooks, &self.after] {
+            if let Ok(list) = list.try_lock() {
+                list.iter().for_each(|(_, h)| f(h.as_any()));
+            }
+        }
+    }
+
     /// Drops every hook: for the cycle collector.
     pub fn clear_hooks(&self) {
-        let old = (std::mem::take(&mut *lock(&self.hooks)), std::mem::take(&mut *lock(&self.after)));
+        let old =
+            (std::mem::take(&mut *lock(&self.hooks)), std::mem::take(&mut *lock(&self.after)));
         drop(old);
     }
 
@@ -157,6 +175,10 @@ pub trait Backward: Send + Sync {
     fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> Result<Grads>;
     /// Frees what was saved.
     fn release(&self) {}
+    /// For the bindings, as in `GradHook`.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 pub(super) type SavedSet = (SmallVec<[Option<Saved>; 3]>, SmallVec<[Option<Saved>; 1]>);

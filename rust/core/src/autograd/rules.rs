@@ -132,10 +132,7 @@ fn unpack<'a>(
 }
 
 /// Differentiates the plain definition of a fused op instead of calling its fused rule.
-fn through_composite(
-    v: &Vjp,
-    composite: fn(&Call) -> Result<ops::Outs>,
-) -> Result<Grads> {
+fn through_composite(v: &Vjp, composite: fn(&Call) -> Result<ops::Outs>) -> Result<Grads> {
     let _mode = GradMode::set(true);
     // Fresh aliases cut the inner graph at this op's inputs and stay connected to the outer one.
     let mut inner: Grads = SmallVec::new();

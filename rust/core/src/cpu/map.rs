@@ -147,7 +147,12 @@ impl Job<'_> {
                     let store = storer(self.out.compute, self.out.dtype);
                     let size = self.out.compute.size();
                     walk(&self.shape, &self.out_strides, start, len, |at, step, done, n| {
-                        store(src.add(done * size), n, self.out.ptr.add(at * self.out.dtype.size()), step);
+                        store(
+                            src.add(done * size),
+                            n,
+                            self.out.ptr.add(at * self.out.dtype.size()),
+                            step,
+                        );
                     });
                 }
                 start += len;
@@ -300,14 +305,26 @@ fn storer(compute: Compute, dtype: DType) -> Store {
 ///
 /// # Safety
 /// The source must have the elements, the destination room for them.
-pub unsafe fn load_run(dtype: DType, compute: Compute, src: *const u8, step: usize, n: usize, dst: *mut u8) {
+pub unsafe fn load_run(
+    dtype: DType,
+    compute: Compute,
+    src: *const u8,
+    step: usize,
+    n: usize,
+    dst: *mut u8,
+) {
     // SAFETY: passed on from the caller.
     unsafe { loader(dtype, compute)(src, step, n, dst) }
 }
 
 /// The kernel of a copy: the loads and stores do the work.
 pub fn identity(compute: Compute) -> TileFn {
-    unsafe fn copy<const SIZE: usize>(n: usize, ins: *const *const u8, out: *mut u8, _: *const u64) {
+    unsafe fn copy<const SIZE: usize>(
+        n: usize,
+        ins: *const *const u8,
+        out: *mut u8,
+        _: *const u64,
+    ) {
         // SAFETY: one input and one output of n elements; they may be the same tile.
         unsafe { std::ptr::copy(*ins, out, n * SIZE) };
     }
@@ -324,7 +341,11 @@ pub fn copy_compute(src: DType, dst: DType) -> Compute {
         (_, DType::Bool) => Compute::Bool,
         (s, d) if s == d => native_or_wide(s),
         (s, d) if s.is_float() && d.is_float() => {
-            if s == DType::F64 || d == DType::F64 { Compute::F64 } else { Compute::F32 }
+            if s == DType::F64 || d == DType::F64 {
+                Compute::F64
+            } else {
+                Compute::F32
+            }
         }
         (s, _) => s.compute(),
     }

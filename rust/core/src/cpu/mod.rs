@@ -7,3 +7,4 @@ pub mod math;
 pub mod reduce;
 pub mod simd;
 pub mod threads;
+pub mod transpose;

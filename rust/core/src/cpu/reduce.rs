@@ -43,9 +43,15 @@ pub fn reduce(x: &Tensor, dims: &[usize], out: &Tensor, compute: Compute, f: Fol
     if n == 0 {
         for i in 0..rows {
             // SAFETY: the accumulator has `rows` elements.
-            unsafe { std::ptr::copy_nonoverlapping((&raw const f.init).cast(), result.at(i * size), size) };
+            unsafe {
+                std::ptr::copy_nonoverlapping((&raw const f.init).cast(), result.at(i * size), size)
+            };
         }
-    } else if red_shape.len() == 1 && keep_shape.len() == 1 && keep_strides[0][0] == 1 && red_strides[0][0] != 1 {
+    } else if red_shape.len() == 1
+        && keep_shape.len() == 1
+        && keep_strides[0][0] == 1
+        && red_strides[0][0] != 1
+    {
         columns(x, compute, f, rows, n, red_strides[0][0], &result)?;
     } else if red_shape.is_empty() || (red_shape.len() == 1 && red_strides[0][0] == 1) {
         by_rows(x, compute, f, (&keep_shape, &keep_strides[0]), n, &result)?;
@@ -330,7 +336,9 @@ pub fn fold<T: Copy, F: FoldOp<T>>() -> Fold {
     unsafe { std::ptr::write((&raw mut init).cast::<T>(), F::INIT) };
     #[cfg(target_arch = "x86_64")]
     match simd::isa() {
-        Isa::Avx512 => return Fold { fold: fold_avx512::<T, F>, combine: combine_avx512::<T, F>, init },
+        Isa::Avx512 => {
+            return Fold { fold: fold_avx512::<T, F>, combine: combine_avx512::<T, F>, init };
+        }
         Isa::Avx2 => return Fold { fold: fold_avx2::<T, F>, combine: combine_avx2::<T, F>, init },
         _ => {}
     }

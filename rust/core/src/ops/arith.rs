@@ -9,7 +9,18 @@ use crate::tensor::{Number, Tensor};
 use smallvec::smallvec;
 
 pub static OPS: &[&OpDef] = &[
-    &DIV, &CLAMP, &CLAMP_MIN, &CLAMP_MAX, &POW, &ROUND, &BITWISE_NOT, &GELU, &LOGIT, &NAN_TO_NUM, &RSUB, &SINC,
+    &DIV,
+    &CLAMP,
+    &CLAMP_MIN,
+    &CLAMP_MAX,
+    &POW,
+    &ROUND,
+    &BITWISE_NOT,
+    &GELU,
+    &LOGIT,
+    &NAN_TO_NUM,
+    &RSUB,
+    &SINC,
 ];
 
 const IN: u8 = Bind::FUNCTION | Bind::METHOD | Bind::INPLACE;
@@ -75,27 +86,20 @@ pub static CLAMP: OpDef = OpDef::composed(
 )
 .bind(IN);
 
-pub static CLAMP_MIN: OpDef = OpDef::composed(
-    "clamp_min",
-    "input: Tensor, min: Tensor",
-    "Values not below min",
-    |c| one(clamp(c.x(0), c.opt(1), None)),
-)
-.bind(IN);
+pub static CLAMP_MIN: OpDef =
+    OpDef::composed("clamp_min", "input: Tensor, min: Tensor", "Values not below min", |c| {
+        one(clamp(c.x(0), c.opt(1), None))
+    })
+    .bind(IN);
 
-pub static CLAMP_MAX: OpDef = OpDef::composed(
-    "clamp_max",
-    "input: Tensor, max: Tensor",
-    "Values not above max",
-    |c| one(clamp(c.x(0), None, c.opt(1))),
-)
-.bind(IN);
+pub static CLAMP_MAX: OpDef =
+    OpDef::composed("clamp_max", "input: Tensor, max: Tensor", "Values not above max", |c| {
+        one(clamp(c.x(0), None, c.opt(1)))
+    })
+    .bind(IN);
 
-pub static POW: OpDef = OpDef::composed(
-    "pow",
-    "input: Tensor, exponent: Tensor",
-    "x to the power of y",
-    |c| {
+pub static POW: OpDef =
+    OpDef::composed("pow", "input: Tensor, exponent: Tensor", "x to the power of y", |c| {
         let (x, y) = (c.x(0), c.x(1));
         if y.is_wrapped() {
             let n = y.item()?;
@@ -105,17 +109,18 @@ pub static POW: OpDef = OpDef::composed(
                 Number::Float(2.0) if floats => return one(call(&e::square, &[x], &[])),
                 Number::Float(0.5) if floats => return one(call(&e::sqrt, &[x], &[])),
                 Number::Int(v) if v < 0 && !floats => {
-                    return Err(Error::runtime("integers to negative integer powers are not allowed")
-                        .hint("cast the base first: x.float()"));
+                    return Err(Error::runtime(
+                        "integers to negative integer powers are not allowed",
+                    )
+                    .hint("cast the base first: x.float()"));
                 }
                 _ => {}
             }
         }
         one(call(&e::pow, &[x, y], &[]))
-    },
-)
-.bind(IN)
-.domain(0.2, 3.0);
+    })
+    .bind(IN)
+    .domain(0.2, 3.0);
 
 pub static ROUND: OpDef = OpDef::composed(
     "round",
@@ -212,17 +217,12 @@ pub static RSUB: OpDef = OpDef::composed(
     |c| one(call(&e::sub, &[c.x(1), c.x(0)], c.attrs)),
 );
 
-pub static SINC: OpDef = OpDef::composed(
-    "sinc",
-    "input: Tensor",
-    "sin(pi x) / (pi x), 1 at 0",
-    |c| {
+pub static SINC: OpDef =
+    OpDef::composed("sinc", "input: Tensor", "sin(pi x) / (pi x), 1 at 0", |c| {
         let scaled = t::scale(c.x(0), std::f64::consts::PI)?;
         let zero = call(&e::logical_not, &[&scaled], &[])?;
         let safe = t::select(&zero, &number(1.0)?, &scaled)?;
         let y = t::div(&call(&e::sin, &[&safe], &[])?, &safe)?;
         one(t::select(&zero, &number(1.0)?, &y))
-    },
-)
-.bind(IN);
-
+    })
+    .bind(IN);

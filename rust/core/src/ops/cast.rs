@@ -4,6 +4,7 @@ use super::{Attr, Call, OpDef, Spec};
 use crate::apply::call;
 use crate::autograd::Vjp;
 use crate::cpu::map::{self, In, Out};
+use crate::cpu::transpose;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::{Dims, Layout, show};
@@ -223,15 +224,22 @@ fn cpu_copy(src: &Tensor, dst: &Tensor) {
         });
         return;
     }
+    if src.dtype() == dst.dtype() && dst.is_contiguous() && n > 0 {
+        let size = src.dtype().size();
+        // Dimensions that stay together are one; the destination has no gaps.
+        let dst_strides = crate::layout::contiguous_strides(dst.shape());
+        let (shape, strides) = crate::layout::coalesce(dst.shape(), &[src.strides(), &dst_strides]);
+        // SAFETY: both are valid for the shape; the callers rule out overlap.
+        if unsafe { transpose::copy(&shape, src.byte_ptr(), &strides[0], dst.byte_ptr(), size) } {
+            return;
+        }
+    }
     let compute = map::copy_compute(src.dtype(), dst.dtype());
     let strides = |l: &Layout| -> Dims { l.strides.clone() };
-    let ins = [In {
-        ptr: src.byte_ptr(),
-        dtype: src.dtype(),
-        strides: strides(src.layout()),
-        compute,
-    }];
-    let out = Out { ptr: dst.byte_ptr(), dtype: dst.dtype(), strides: strides(dst.layout()), compute };
+    let ins =
+        [In { ptr: src.byte_ptr(), dtype: src.dtype(), strides: strides(src.layout()), compute }];
+    let out =
+        Out { ptr: dst.byte_ptr(), dtype: dst.dtype(), strides: strides(dst.layout()), compute };
     // SAFETY: both are valid for the shape; the callers rule out partial overlap.
     unsafe { map::map(dst.shape(), &ins, &out, map::identity(compute), &[]) };
 }

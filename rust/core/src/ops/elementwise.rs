@@ -196,7 +196,7 @@ rows! {
         d { x => select(select(1.0, x / 3.0 + 0.5, lt(x, 3.0)), 0.0, le(x, -3.0)) };
     tanhshrink: Float, UNARY, "x - tanh(x)", [] [x] [] -> o float { x - tanh(x) } d { x => square(tanh(x)) } .ulp(64.0);
     softshrink: Arith, "input: Tensor, lambd: float = 0.5", "x moved towards 0 by lambda, 0 within it", [] [x] [l] -> o
-        float { select(select(0.0 * x, x + l, lt(x, -l)), x - l, gt(x, l)) }
+        float { select(select(select(0.0, x, isnan(x)), x + l, lt(x, -l)), x - l, gt(x, l)) }
         d { x => select(0.0, 1.0, either(gt(x, l), lt(x, -l))) };
     hardshrink: Arith, "input: Tensor, lambd: float = 0.5", "x, or 0 where |x| <= lambda", [] [x] [l] -> o
         float { select(x, 0.0, both(ge(x, -l), le(x, l))) } d { x => select(1.0, 0.0, both(ge(x, -l), le(x, l))) };

@@ -323,12 +323,7 @@ impl OpDef {
     }
 
     /// The gradient rule; `inputs` and `outputs` are bit masks of the tensors it reads.
-    pub const fn vjp(
-        mut self,
-        vjp: fn(&Vjp) -> Result<Grads>,
-        inputs: u32,
-        outputs: u32,
-    ) -> Self {
+    pub const fn vjp(mut self, vjp: fn(&Vjp) -> Result<Grads>, inputs: u32, outputs: u32) -> Self {
         self.grad = Grad::Rule { vjp, inputs, outputs };
         self
     }

@@ -12,12 +12,25 @@ use crate::tensor::{Number, Tensor};
 use smallvec::smallvec;
 
 pub static OPS: &[&OpDef] = &[
-    &SUM, &PROD, &AMAX, &AMIN, &ANY, &ALL, &ARGMAX, &ARGMIN, &MEAN, &VAR, &STD, &LOGSUMEXP, &NORM,
+    &SUM,
+    &PROD,
+    &AMAX,
+    &AMIN,
+    &ANY,
+    &ALL,
+    &ARGMAX,
+    &ARGMIN,
+    &MEAN,
+    &VAR,
+    &STD,
+    &LOGSUMEXP,
+    &NORM,
     &COUNT_NONZERO,
 ];
 
 const DIMS: &str = "input: Tensor, dim: int[]? = None, keepdim: bool = False";
-const DIMS_DTYPE: &str = "input: Tensor, dim: int[]? = None, keepdim: bool = False, *, dtype: dtype? = None";
+const DIMS_DTYPE: &str =
+    "input: Tensor, dim: int[]? = None, keepdim: bool = False, *, dtype: dtype? = None";
 
 pub struct Add;
 pub struct Mul;
@@ -152,8 +165,7 @@ pub static PROD: OpDef = OpDef::kernel(
         // The product of the others: where one factor is zero, only that one has a gradient.
         let x = v.x(0);
         let c = v.call();
-        let dims: Vec<i64> =
-            wrap_dims(c.ints(0), x.ndim())?.iter().map(|&d| d as i64).collect();
+        let dims: Vec<i64> = wrap_dims(c.ints(0), x.ndim())?.iter().map(|&d| d as i64).collect();
         let zero = call(&super::elementwise::logical_not, &[x], &[])?;
         let one = Tensor::number(Number::Float(1.0))?;
         let nothing = Tensor::number(Number::Float(0.0))?;
@@ -181,29 +193,49 @@ fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
     Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &t::div(&hit, &ties)?))
 }
 
-pub static AMAX: OpDef = OpDef::kernel("amax", DIMS, "The largest over dimensions; NaN if there is one", same_dtype, |c, o| {
-    let compute = c.x(0).dtype().compute();
-    run(c, o, compute, numeric::<Max>(compute))
-})
+pub static AMAX: OpDef = OpDef::kernel(
+    "amax",
+    DIMS,
+    "The largest over dimensions; NaN if there is one",
+    same_dtype,
+    |c, o| {
+        let compute = c.x(0).dtype().compute();
+        run(c, o, compute, numeric::<Max>(compute))
+    },
+)
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "max"))
 .vjp(extreme_vjp, 1, 1);
 
-pub static AMIN: OpDef = OpDef::kernel("amin", DIMS, "The smallest over dimensions; NaN if there is one", same_dtype, |c, o| {
-    let compute = c.x(0).dtype().compute();
-    run(c, o, compute, numeric::<Min>(compute))
-})
+pub static AMIN: OpDef = OpDef::kernel(
+    "amin",
+    DIMS,
+    "The smallest over dimensions; NaN if there is one",
+    same_dtype,
+    |c, o| {
+        let compute = c.x(0).dtype().compute();
+        run(c, o, compute, numeric::<Min>(compute))
+    },
+)
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "min"))
 .vjp(extreme_vjp, 1, 1);
 
-pub static ANY: OpDef = OpDef::kernel("any", DIMS, "Whether any element is non-zero", |c| infer(c, DType::Bool), |c, o| {
-    run(c, o, Compute::Bool, fold::<bool, Or>())
-})
+pub static ANY: OpDef = OpDef::kernel(
+    "any",
+    DIMS,
+    "Whether any element is non-zero",
+    |c| infer(c, DType::Bool),
+    |c, o| run(c, o, Compute::Bool, fold::<bool, Or>()),
+)
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "any"))
 .no_grad("the result is bool");
 
-pub static ALL: OpDef = OpDef::kernel("all", DIMS, "Whether all elements are non-zero", |c| infer(c, DType::Bool), |c, o| {
-    run(c, o, Compute::Bool, fold::<bool, And>())
-})
+pub static ALL: OpDef = OpDef::kernel(
+    "all",
+    DIMS,
+    "Whether all elements are non-zero",
+    |c| infer(c, DType::Bool),
+    |c, o| run(c, o, Compute::Bool, fold::<bool, And>()),
+)
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "all"))
 .no_grad("the result is bool");
 
@@ -215,15 +247,23 @@ fn arg_infer(c: &Call) -> Result<Specs> {
     Ok(specs)
 }
 
-pub static ARGMAX: OpDef = OpDef::kernel("argmax", ONE_DIM, "The index of the first largest element", arg_infer, |c, o| {
-    arg_extreme(c, &o[0], &AMAX)
-})
+pub static ARGMAX: OpDef = OpDef::kernel(
+    "argmax",
+    ONE_DIM,
+    "The index of the first largest element",
+    arg_infer,
+    |c, o| arg_extreme(c, &o[0], &AMAX),
+)
 .gpu(|c, o| crate::gpu::reduce::arg(c.x(0), &dims_of(c)?, &o[0], "max"))
 .no_grad("the result is an index");
 
-pub static ARGMIN: OpDef = OpDef::kernel("argmin", ONE_DIM, "The index of the first smallest element", arg_infer, |c, o| {
-    arg_extreme(c, &o[0], &AMIN)
-})
+pub static ARGMIN: OpDef = OpDef::kernel(
+    "argmin",
+    ONE_DIM,
+    "The index of the first smallest element",
+    arg_infer,
+    |c, o| arg_extreme(c, &o[0], &AMIN),
+)
 .gpu(|c, o| crate::gpu::reduce::arg(c.x(0), &dims_of(c)?, &o[0], "min"))
 .no_grad("the result is an index");
 
@@ -233,7 +273,8 @@ fn arg_extreme(c: &Call, out: &Tensor, extreme: &'static OpDef) -> Result<()> {
     let x = c.x(0);
     let dims = dims_of(c)?;
     let best = call(extreme, &[x], &[c.attr(0).clone(), false.into()])?;
-    let kept: Dims = (0..x.ndim()).filter(|d| !dims.contains(d)).chain(dims.iter().copied()).collect();
+    let kept: Dims =
+        (0..x.ndim()).filter(|d| !dims.contains(d)).chain(dims.iter().copied()).collect();
     let rows = cast::contiguous(&x.alias(x.layout().permute(&kept)))?;
     let n: usize = dims.iter().map(|&d| x.shape()[d]).product();
     let count = best.numel();
@@ -260,8 +301,11 @@ fn need_float(x: &Tensor, what: &str) -> Result<()> {
     if x.dtype().is_float() {
         return Ok(());
     }
-    Err(Error::runtime(format!("{what}(): input dtype must be floating point, got {}", x.dtype().name()))
-        .hint("cast it first: x.float()"))
+    Err(Error::runtime(format!(
+        "{what}(): input dtype must be floating point, got {}",
+        x.dtype().name()
+    ))
+    .hint("cast it first: x.float()"))
 }
 
 fn one(t: Result<Tensor>) -> Result<Outs> {
@@ -345,7 +389,13 @@ pub static NORM: OpDef = OpDef::composed(
         } else if p == f64::NEG_INFINITY {
             over(&AMIN, &a)
         } else if p == 0.0 {
-            over(&SUM, &cast::to(&call(&e::ne, &[&a, &Tensor::number(Number::Float(0.0))?], &[])?, x.dtype())?)
+            over(
+                &SUM,
+                &cast::to(
+                    &call(&e::ne, &[&a, &Tensor::number(Number::Float(0.0))?], &[])?,
+                    x.dtype(),
+                )?,
+            )
         } else if p == 1.0 {
             over(&SUM, &a)
         } else if p == 2.0 {

@@ -78,7 +78,8 @@ impl Row {
                 .map(|v| {
                     let g = self.grads.iter().find(|g| g.var == *v)?;
                     let reads = |name: &str| identifiers(g.text).any(|id| id == name);
-                    let mask = (0..vars.len()).filter(|&i| reads(vars[i])).fold(0, |m, i| m | 1 << i);
+                    let mask =
+                        (0..vars.len()).filter(|&i| reads(vars[i])).fold(0, |m, i| m | 1 << i);
                     Some((g, mask, reads(self.result)))
                 })
                 .collect();
@@ -266,7 +267,12 @@ fn is_one(text: &str, names: &Names, call: &Call) -> bool {
 }
 
 /// `inputs` are g, the row's variables and its result; those the derivative does not read stand in as g.
-fn fused(call: &Call, row: &'static Row, grad: &'static GradRow, inputs: &[&Tensor]) -> Result<Tensor> {
+fn fused(
+    call: &Call,
+    row: &'static Row,
+    grad: &'static GradRow,
+    inputs: &[&Tensor],
+) -> Result<Tensor> {
     let g = inputs[0];
     let out = Tensor::empty(g.shape(), g.dtype(), g.device())?;
     if g.device() == Device::Gpu {
@@ -286,7 +292,8 @@ fn fused(call: &Call, row: &'static Row, grad: &'static GradRow, inputs: &[&Tens
             compute: if row.class == Class::Masked && i == 1 { Compute::Bool } else { compute },
         })
         .collect();
-    let target = Out { ptr: out.byte_ptr(), dtype: out.dtype(), strides: out.strides().into(), compute };
+    let target =
+        Out { ptr: out.byte_ptr(), dtype: out.dtype(), strides: out.strides().into(), compute };
     // SAFETY: all operands broadcast to g's shape; the result is fresh memory.
     unsafe { map::map(out.shape(), &ins, &target, pick(tiles), &params(call, compute)) };
     Ok(out)
@@ -297,9 +304,9 @@ pub fn run_into(op: &'static OpDef, call: &Call, x: &Tensor) -> Result<bool> {
     let super::Body::Row(row) = op.body else { return Ok(false) };
     let (dtype, out_dtype) = dtypes(call, row)?;
     let inputs: SmallVec<[&Tensor; 4]> = call.tensors().collect();
-    let safe = inputs.iter().all(|t| {
-        !t.same_storage(x) || (t.layout() == x.layout() && t.dtype() == x.dtype())
-    });
+    let safe = inputs
+        .iter()
+        .all(|t| !t.same_storage(x) || (t.layout() == x.layout() && t.dtype() == x.dtype()));
     let fits = inputs.iter().try_fold(x.dims(), |s, t| layout::broadcast(&s, t.shape()));
     if x.device() != Device::Cpu
         || call.device()? != Device::Cpu
@@ -417,15 +424,23 @@ macro_rules! tiles {
 /// What a class's loops give: numbers, or bools.
 #[macro_export]
 macro_rules! result_of {
-    (Compare, $t:ty) => { bool };
-    ($class:ident, $t:ty) => { $t };
+    (Compare, $t:ty) => {
+        bool
+    };
+    ($class:ident, $t:ty) => {
+        $t
+    };
 }
 
 /// `Some` of a repetition that is there, `None` of one that is not.
 #[macro_export]
 macro_rules! some {
-    () => { None };
-    ($e:expr) => { Some($e) };
+    () => {
+        None
+    };
+    ($e:expr) => {
+        Some($e)
+    };
 }
 
 /// A table of rows. Each becomes a `static NAME: OpDef`, and all of them the list `OPS`.

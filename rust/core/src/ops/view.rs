@@ -162,9 +162,8 @@ pub static SQUEEZE: OpDef = OpDef::view(
         for &d in c.ints(0) {
             named.push(wrap_dim(d, l.ndim())?);
         }
-        let keep: Dims = (0..l.ndim())
-            .filter(|d| l.shape[*d] != 1 || !(all || named.contains(d)))
-            .collect();
+        let keep: Dims =
+            (0..l.ndim()).filter(|d| l.shape[*d] != 1 || !(all || named.contains(d))).collect();
         Ok(l.permute(&keep))
     },
     |v| Vjp::only(reshape(&v.g(0)?, v.shape(0))),
@@ -238,7 +237,9 @@ pub static DIAGONAL: OpDef = OpDef::view(
         let (offset, n) = (c.int(0), l.ndim());
         let (a, b) = (wrap_dim(c.int(1), n)?, wrap_dim(c.int(2), n)?);
         if a == b || n < 2 {
-            return Err(Error::runtime(format!("diagonal dimensions cannot be identical: {a}, {b}")));
+            return Err(Error::runtime(format!(
+                "diagonal dimensions cannot be identical: {a}, {b}"
+            )));
         }
         let (rows, cols) = (l.shape[a] as i64, l.shape[b] as i64);
         let len = if offset >= 0 { rows.min(cols - offset) } else { (rows + offset).min(cols) };
@@ -337,7 +338,9 @@ pub static FLATTEN: OpDef = OpDef::composed(
         let x = c.x(0);
         let (a, b) = (wrap_dim(c.int(0), x.ndim())?, wrap_dim(c.int(1), x.ndim())?);
         if a > b {
-            return Err(Error::runtime("flatten() has invalid args: start_dim cannot come after end_dim"));
+            return Err(Error::runtime(
+                "flatten() has invalid args: start_dim cannot come after end_dim",
+            ));
         }
         let mut shape = Dims::from_slice(&x.shape()[..a.min(x.ndim())]);
         shape.push(x.shape().get(a..=b).map_or(1, numel));
