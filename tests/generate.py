@@ -24,7 +24,7 @@ TYPES = {
     "Device": "device | str",
 }
 # Python gives these names several forms, in `_tensor.py`.
-OVERRIDDEN = {"var", "std", "where", "max", "min"}
+OVERRIDDEN = {"var", "std", "where", "max", "min", "nonzero"}
 
 
 def load_core():

@@ -1,7 +1,7 @@
 """`x[key]` and `x[key] = value` against numpy, which PyTorch's indexing follows.
 
-With one exception: an integer beside index arrays is applied first, as a selection, where numpy counts it
-among the arrays. `plain` does the same for numpy."""
+With one exception: an integer (or a 0-d index) beside index arrays is applied first, as a selection, where
+numpy counts it among the arrays. `plain` does the same for numpy."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,9 @@ def plain(array, key):
         return array, key
     first, rest = [], []
     for p in parts:
-        if isinstance(p, np.ndarray):
+        if isinstance(p, np.ndarray) and not p.ndim:
+            first.append(int(p))
+        elif isinstance(p, np.ndarray):
             first += [slice(None)] * (p.ndim if p.dtype == bool else 1)
             rest.append(p)
         elif isinstance(p, int):
@@ -103,11 +105,11 @@ def plain(array, key):
             if p is not None:
                 first.append(p if p is Ellipsis else slice(None))
             rest.append(p)
-    return array[tuple(first)], tuple(rest)
+    return array[(*first, ...)] if Ellipsis not in first else array[tuple(first)], tuple(rest)
 
 
 def numbers(shape, dtype=np.float32):
-    return np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
+    return np.arange(int(np.prod(shape))).astype(dtype).reshape(shape)
 
 
 def places(array, key):
@@ -184,8 +186,8 @@ def test_writes(case, data):
     elif kind == "full":
         view[rest] = values
         x[ours(key)] = rg.tensor(np.asarray(values))
-    elif np.unique(targets).size == targets.size and part.ndim:
-        row = values[(0,) * (part.ndim - 1)] if part.size else values.reshape(-1)[:1]
+    elif np.unique(targets).size == targets.size and part.ndim and part.size:
+        row = values[(0,) * (part.ndim - 1)]
         view[rest] = row
         x[ours(key)] = rg.tensor(np.asarray(row))
     np.testing.assert_array_equal(x.numpy(), array)

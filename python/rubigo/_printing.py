@@ -52,7 +52,9 @@ class _Formatter:
         if _options["sci_mode"] is not None:
             self.sci = _options["sci_mode"]
         self.precision = precision
-        self.width = max((len(self._text(v)) for v in values), default=1)
+        # Zeros and what is not finite are not measured, as in PyTorch.
+        shown = (v for v in values if math.isfinite(v) and v != 0)
+        self.width = max((len(self._text(v)) for v in shown), default=1)
 
     def _text(self, v):
         if not self.is_float:

@@ -284,6 +284,12 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     )
 
 
+def nonzero(input, *, as_tuple=False):
+    """The indices of the elements that are not zero: a row for each, or a tuple with one per dim."""
+    found = _core.nonzero(input)
+    return tuple(found.unbind(1)) if as_tuple else found
+
+
 def where(condition, input=None, other=None):
     """`input` where `condition` holds, `other` elsewhere; alone, the indices where it holds."""
     if input is None and other is None:
@@ -372,6 +378,12 @@ def _deepcopy(self, memo):
     return out
 
 
+def _dlpack(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+    return _core._to_dlpack(
+        self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+    )
+
+
 def _dlpack_device(self):
     return (1, 0)
 
@@ -383,14 +395,14 @@ def _retains_grad(self):
 def _attach():
     """Adds all this to the native class, once, at import."""
     methods = {
-        "max": max, "min": min, "aminmax": aminmax, "var": var, "std": std, "norm": norm,
+        "max": max, "min": min, "nonzero": nonzero, "aminmax": aminmax, "var": var, "std": std, "norm": norm,
         "allclose": allclose, "isclose": isclose, "equal": equal, "dist": dist, "numpy": numpy,
         "cpu": cpu, "gpu": gpu, "type_as": type_as, "t": t, "copy_": copy_, "fill_": fill_,
         "zero_": zero_, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as,
         "broadcast_to": broadcast_to, "ravel": ravel, "unflatten": unflatten, "narrow": narrow,
         "new_tensor": new_tensor, "where": _where_method, "type": type_, "as_subclass": as_subclass,
         "__array__": _array, "__iter__": _iterate, "__repr__": _repr, "__format__": _format,
-        "__reduce_ex__": _reduce, "__deepcopy__": _deepcopy, "__dlpack__": _core._to_dlpack,
+        "__reduce_ex__": _reduce, "__deepcopy__": _deepcopy, "__dlpack__": _dlpack,
         "__dlpack_device__": _dlpack_device,
     }  # fmt: skip
     casts = {

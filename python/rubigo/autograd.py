@@ -34,12 +34,20 @@ class _GradMode:
             @wraps(function)
             def generate(*args, **kwargs):
                 inner = function(*args, **kwargs)
-                sent = None
+                resume, value = inner.send, None
                 try:
                     while True:
-                        with type(self)():
-                            item = inner.send(sent)
-                        sent = yield item
+                        with self._fresh():
+                            item = resume(value)
+                        try:
+                            value = yield item
+                            resume = inner.send
+                        except GeneratorExit:
+                            with self._fresh():
+                                inner.close()
+                            raise
+                        except BaseException as error:
+                            resume, value = inner.throw, error
                 except StopIteration as stop:
                     return stop.value
 
@@ -47,10 +55,16 @@ class _GradMode:
 
         @wraps(function)
         def call(*args, **kwargs):
-            with type(self)():
+            with self._fresh():
                 return function(*args, **kwargs)
 
         return call
+
+    def _fresh(self):
+        """The same mode with nothing to restore yet: a decorated function may run on many threads."""
+        made = object.__new__(type(self))
+        made.mode, made.before = self.mode, []
+        return made
 
 
 class no_grad(_GradMode):
@@ -218,7 +232,13 @@ class FunctionCtx:
                     "one of the variables needed for gradient computation has been modified by an "
                     f"inplace operation: saved at version {version}, now at {t._version}"
                 )
-            out.append(source() if source is not None else t)
+            live = None if source is None else source()
+            if source is not None and live is None and _core.is_grad_enabled():
+                raise RuntimeError(
+                    "a saved output is gone, so this backward cannot be differentiated again: keep "
+                    "the output alive, or compute it anew in backward"
+                )
+            out.append(t if live is None else live)
         return tuple(out)
 
     def mark_non_differentiable(self, *tensors):
@@ -291,12 +311,14 @@ class Function:
             # An input that is returned as it came gets a history of its own.
             if id(out) in inputs and id(out) not in ctx._dirty:
                 outputs[i] = out.detach()
-        _record(cls, ctx, tensors, outputs, inputs)
+        _record(cls, ctx, tensors, outputs)
         return tuple(outputs) if several else outputs[0]
 
 
-def _record(cls, ctx, tensors, outputs, inputs):
+def _record(cls, ctx, tensors, outputs):
     """Puts the call on the tape."""
+    from weakref import ref
+
     plain = [id(o) not in ctx._plain for o in outputs]
     shapes = [(o.shape, o.dtype, o.device) for o in outputs]
     place = {id(o): i for i, o in enumerate(outputs)}
@@ -318,13 +340,14 @@ def _record(cls, ctx, tensors, outputs, inputs):
     for t in ctx._to_save:
         if t is None:
             saved.append((None, 0, None))
-        elif id(t) in inputs:
-            saved.append((t, t._version, None))
+        elif id(t) in place:
+            # An output would keep its own node alive: its data is kept, the tensor only referred to.
+            saved.append((t.detach(), t._version, ref(t)))
         else:
-            # An output would keep its own node alive: its data is kept, without the node.
-            saved.append((t.detach() if id(t) in place else t, t._version, None))
+            saved.append((t, t._version, None))
     _core.attach_function(cls.__name__, tensors, outputs, plain, rule, release)
     ctx._saved = tuple(saved)
+    ctx._to_save = ()
 
 
 def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):

@@ -84,19 +84,9 @@ def numel(input):
     return input.numel()
 
 
-def result_type(a, b):
-    """The dtype of an arithmetic result of two tensors or numbers.
-
-    >>> import rubigo as rg
-    >>> rg.result_type(rg.tensor([1]), 1.0)
-    rubigo.float32
-    """
-    return _core.result_type(a, b)
-
-
 def promote_types(a, b):
     """The dtype that two dtypes promote to."""
-    return result_type(_core.empty((1,), dtype=a), _core.empty((1,), dtype=b))
+    return _core.result_type(_core.empty((1,), dtype=a), _core.empty((1,), dtype=b))
 
 
 def broadcast_shapes(*shapes):

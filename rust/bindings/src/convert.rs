@@ -113,7 +113,9 @@ pub fn attr(object: &Bound<'_, PyAny>, kind: ParamKind, optional: bool) -> PyRes
                 Err(_) => Attr::Float(object.extract::<f64>()?),
             },
         },
-        ParamKind::Ints => Attr::Ints(ints(object)?),
+        // One int stays one int: `split(x, 3)` is not `split(x, [3])`.
+        ParamKind::Ints if is_sequence(object) => Attr::Ints(ints(object)?),
+        ParamKind::Ints => Attr::Int(int(object)?),
         ParamKind::Floats => Attr::Floats(object.extract()?),
         ParamKind::Str => match object.cast::<PyString>() {
             Ok(s) => Attr::Str(s.to_string()),

@@ -2,15 +2,16 @@
 
 mod autograd;
 mod convert;
+mod create;
 mod dlpack;
 mod error;
-// mod index;
+mod index;
 mod info;
 mod interop;
 mod io;
 mod ops;
-// mod optim;
-// mod random;
+mod optim;
+mod random;
 mod tensor;
 mod types;
 
@@ -29,8 +30,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     dlpack::register(m)?;
     io::register(m)?;
     info::register(m)?;
-    // random::register(m)?;
-    // optim::register(m)?;
-    // index::register(m)
-    Ok(())
+    random::register(m)?;
+    optim::register(m)?;
+    create::register(m)?;
+    index::register(m)
 }

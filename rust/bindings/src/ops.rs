@@ -173,7 +173,7 @@ fn call(py: Python<'_>, index: usize, form: Form, given: &Given) -> PyResult<Py<
         return Ok(given.positional[0].clone().unbind());
     }
     let outs = detached(py, &parsed.inputs, || apply::apply(op, &parsed.inputs, &parsed.attrs))?;
-    wrap_outs(py, outs)
+    wrap_outs(py, op, outs)
 }
 
 fn run_in_place(py: Python<'_>, op: &'static OpDef, p: &Parsed) -> PyResult<()> {
@@ -197,8 +197,8 @@ pub fn detached<T: Send>(
     if much { py.detach(f).py() } else { f().py() }
 }
 
-pub fn wrap_outs(py: Python<'_>, mut outs: Outs) -> PyResult<Py<PyAny>> {
-    if outs.len() == 1 {
+pub fn wrap_outs(py: Python<'_>, op: &OpDef, mut outs: Outs) -> PyResult<Py<PyAny>> {
+    if outs.len() == 1 && !op.many {
         return convert::wrap(py, outs.swap_remove(0));
     }
     let items = outs.into_iter().map(|t| convert::wrap(py, t)).collect::<PyResult<Vec<_>>>()?;
@@ -457,6 +457,7 @@ fn op_table(py: Python<'_>) -> PyResult<Py<PyList>> {
             d.set_item("gradients", grads)?;
         }
         d.set_item("fused", op.composite.is_some())?;
+        d.set_item("many", op.many)?;
         let flag = |bit: u8| op.bind.0 & bit != 0;
         d.set_item("function", flag(Bind::FUNCTION))?;
         d.set_item("method", flag(Bind::METHOD))?;
@@ -524,6 +525,6 @@ pub fn run(
     attrs: &[Attr],
 ) -> PyResult<Py<PyAny>> {
     let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().map(|&t| Some(t.clone())).collect();
-    let outs = detached(py, &inputs, || apply::apply(op, &inputs, attrs)).map_err(|e| e)?;
-    wrap_outs(py, outs)
+    let outs = detached(py, &inputs, || apply::apply(op, &inputs, attrs))?;
+    wrap_outs(py, op, outs)
 }

@@ -110,6 +110,10 @@ pub(crate) mod t {
     use super::*;
     on_tensors!(add, sub, mul, div, maximum, minimum, eq);
 
+    pub(crate) fn neg(a: &Tensor) -> Result<Tensor> {
+        call(&e::neg, &[a], &[])
+    }
+
     pub(crate) fn scale(a: &Tensor, by: f64) -> Result<Tensor> {
         call(&e::mul, &[a, &Tensor::number(Number::Float(by))?], &[])
     }

@@ -13,13 +13,29 @@ use std::sync::LazyLock;
 
 pub mod arith;
 pub mod cast;
+pub mod conv;
+pub mod create;
+pub mod dropout;
 pub mod elementwise;
 pub mod expr;
+pub mod index;
+pub mod join;
+pub mod loss;
 pub mod matmul;
+pub mod norm;
+pub mod optim;
+pub mod pad;
+pub mod pool;
+pub mod random;
 pub mod reduce;
 pub mod row;
+pub mod scan;
 pub mod signature;
+pub mod softmax;
+pub mod sort;
 pub mod view;
+#[cfg(test)]
+pub mod testing;
 
 pub use signature::{Param, ParamKind, Signature};
 
@@ -264,6 +280,8 @@ pub struct OpDef {
     /// For fused ops: the same in plain ops, read when a higher derivative is asked for.
     pub composite: Option<fn(&Call) -> Result<Outs>>,
     pub bind: Bind,
+    /// Gives a tuple, even of one.
+    pub many: bool,
     pub samples: Samples,
 }
 
@@ -282,6 +300,7 @@ impl OpDef {
             grad,
             composite: None,
             bind: Bind(Bind::FUNCTION | Bind::METHOD),
+            many: false,
             samples: Samples::DEFAULT,
         }
     }
@@ -343,6 +362,11 @@ impl OpDef {
         self
     }
 
+    pub const fn many(mut self) -> Self {
+        self.many = true;
+        self
+    }
+
     /// For names that Rust reserves.
     pub const fn named(mut self, name: &'static str) -> Self {
         self.name = name;
@@ -384,7 +408,7 @@ pub struct Registry {
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let tables: &[&[&'static OpDef]] =
-        &[elementwise::OPS, arith::OPS, cast::OPS, view::OPS, reduce::OPS, matmul::OPS];
+        &[elementwise::OPS, arith::OPS, cast::OPS, view::OPS, index::OPS, join::OPS, pad::OPS, scan::OPS, sort::OPS, reduce::OPS, softmax::OPS, loss::OPS, matmul::OPS, conv::OPS, pool::OPS, create::OPS, random::OPS, dropout::OPS];
     let ops: Vec<&'static OpDef> = tables.concat();
     let signatures = ops.iter().map(|op| Signature::parse(op.sig)).collect();
     let index = ops.iter().enumerate().map(|(i, op)| (op.name, i)).collect();

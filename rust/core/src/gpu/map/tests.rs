@@ -141,12 +141,14 @@ fn every_gradient_is_as_accurate_as_its_row() {
         let gradients = |xs: &[Tensor], weights: &Tensor| {
             let xs: Vec<Tensor> = xs.iter().map(Tensor::detach).collect();
             let floats: Vec<Tensor> = xs.iter().filter(|x| x.dtype().is_float()).cloned().collect();
-            floats.iter().for_each(|x| x.set_requires_grad(true).unwrap());
+            for x in &floats {
+                x.set_requires_grad(true).unwrap();
+            }
             let root = (run(op, &xs, &attrs), Some(weights.clone()));
             autograd::backward(&[root], Some(&floats), false, false).unwrap()
         };
         let xs_gpu: Vec<Tensor> = xs.iter().map(gpu).collect();
-        let truth = gradients(&widened(&xs), &widened(&[weights.clone()])[0]);
+        let truth = gradients(&widened(&xs), &widened(std::slice::from_ref(&weights))[0]);
         let on_cpu = gradients(&xs, &weights);
         let on_gpu = gradients(&xs_gpu, &gpu(&weights));
         for (i, ((t, c), g)) in truth.iter().zip(&on_cpu).zip(&on_gpu).enumerate() {

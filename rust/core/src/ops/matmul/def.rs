@@ -1,6 +1,6 @@
 //! The ops: `matmul` and `linear` have kernels, the others are these under stricter shapes.
 
-use super::{cpu, product};
+use super::{cpu, gpu, product};
 use crate::apply::call;
 use crate::autograd::{Grads, Vjp};
 use crate::dtype::DType;
@@ -28,6 +28,7 @@ pub static MATMUL: OpDef = OpDef::kernel(
     },
     cpu::matmul,
 )
+.gpu(gpu::matmul)
 .vjp(matmul_vjp, 0b11, 0)
 .ulp(64.0);
 
@@ -38,6 +39,7 @@ pub static LINEAR: OpDef = OpDef::kernel(
     linear_infer,
     cpu::linear,
 )
+.gpu(gpu::linear)
 .vjp(linear_vjp, 0b11, 0)
 .private()
 .ulp(64.0);

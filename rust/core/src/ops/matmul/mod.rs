@@ -4,6 +4,7 @@ mod blocked;
 mod cpu;
 mod def;
 pub mod gemm;
+mod gpu;
 mod kernels;
 mod kernels_thin;
 mod lanes;
@@ -11,6 +12,11 @@ mod pack;
 mod product;
 mod scratch;
 mod small;
+#[cfg(test)]
+mod tests;
 mod thin;
+pub mod tiled;
 
+#[cfg(test)]
+use def::{ADDMM, BMM, DOT, OUTER};
 pub use def::{LINEAR, MATMUL, OPS, matmul};

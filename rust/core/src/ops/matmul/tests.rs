@@ -3,7 +3,7 @@ use crate::apply::{apply, call};
 use crate::autograd::NoGrad;
 use crate::dtype::DType;
 use crate::error::{Kind, Result};
-use crate::ops::testing::gradcheck;
+use crate::ops::testing::{gradcheck, on_both};
 use crate::ops::{cast, view};
 use crate::tensor::Tensor;
 
@@ -168,4 +168,52 @@ fn addmm_ignores_the_input_where_beta_is_zero() -> Result<()> {
     let _mode = NoGrad::new();
     assert!(apply(&BMM, &[Some(a), Some(b)], &[]).is_err());
     Ok(())
+}
+
+#[test]
+fn both_devices_agree() {
+    let run = |op: &'static crate::ops::OpDef, x: &[Tensor]| {
+        on_both(|x| apply(op, &x.iter().cloned().map(Some).collect::<Vec<_>>(), &[]), x);
+    };
+    let pairs: &[(&[usize], &[usize])] = &[
+        (&[3, 5], &[5, 7]),
+        (&[2, 33, 17], &[17, 40]),
+        (&[6, 2, 9, 4], &[2, 4, 5]),
+        (&[70, 33], &[7, 33, 50]),
+        (&[130, 600], &[600, 70]),
+        (&[5, 3000], &[3000, 6]),
+        (&[1, 4], &[3, 4, 1]),
+        (&[600], &[600]),
+        (&[300], &[2, 300, 40]),
+        (&[2, 40, 300], &[300]),
+        (&[1, 40000], &[40000, 3]),
+        (&[0, 3], &[3, 2]),
+        (&[3, 0], &[0, 2]),
+        (&[520, 9], &[9, 516]),
+        (&[1100, 5], &[5, 1001]),
+        (&[64, 5000], &[5000, 40]),
+    ];
+    for (sa, sb) in pairs {
+        let small = |s: &[usize], seed| cast::to(&values(s, seed), DType::F32).unwrap();
+        let (a, b) = (small(sa, 1), small(sb, 2));
+        run(&MATMUL, &[a.clone(), b.clone()]);
+        let turn = |x: &Tensor| view::transpose(x, 0, -1).unwrap();
+        let back = |x: &Tensor| turn(&cast::copy(&turn(x)).unwrap());
+        run(&MATMUL, &[back(&a), back(&b)]);
+    }
+    for dtype in [DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::I16] {
+        let [x, w, b] = [values(&[3, 9, 13], 1), values(&[11, 13], 2), values(&[11], 3)]
+            .map(|x| cast::to(&x, dtype).unwrap());
+        run(&LINEAR, &[x.clone(), w.clone(), b]);
+        run(&MATMUL, &[x, t(&w)]);
+    }
+    let [x, w, b] = [values(&[3, 9, 13], 1), values(&[11, 13], 2), values(&[11], 3)]
+        .map(|x| cast::to(&x, DType::F32).unwrap());
+    run(&LINEAR, &[x.clone(), w.clone(), b]);
+    run(&LINEAR, &[x, w]);
+    let [x, w, b] = [values(&[2, 1500], 1), values(&[11, 1500], 2), values(&[11], 3)]
+        .map(|x| cast::to(&x, DType::F32).unwrap());
+    run(&LINEAR, &[x.clone(), w.clone(), b.clone()]);
+    let row = view::select(&w, 0, 0).unwrap();
+    run(&LINEAR, &[x, row, view::select(&b, 0, 0).unwrap()]);
 }

@@ -1,0 +1,153 @@
+//! Evenly spaced numbers, computed in float64 (integers exactly) and rounded once to the result's dtype.
+
+use super::{device_of, made, number_of};
+use crate::cpu::{map, threads};
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::ops::{Call, OpDef, Outs, cast};
+use crate::storage::Device;
+use crate::tensor::{Number, Tensor};
+use crate::with_dtype;
+use smallvec::smallvec;
+
+pub static ARANGE: OpDef = made(
+    "arange",
+    "start: Number, end: Number, step: Number = 1, *, dtype: dtype? = None, device: device? = None",
+    "start, start + step, ... up to but without end",
+    |c| {
+        let [start, end, step] = [0, 1, 2].map(|i| number_of(c, i));
+        let n = count(start, end, step)?;
+        let whole = [start, end, step].iter().all(|n| !matches!(n, Number::Float(_)));
+        let natural = if whole { DType::I64 } else { DType::F32 };
+        let dtype = c.dtype(3).unwrap_or(natural);
+        let device = device_of(c, 4);
+        if dtype.is_float() {
+            let (start, step) = (start.as_f64(), step.as_f64());
+            generate(n, dtype, device, |i| start + step * i as f64)
+        } else {
+            let (start, step) = (whole_part(start), whole_part(step));
+            let out = Tensor::empty(&[n], dtype, Device::Cpu)?;
+            with_dtype!(dtype, T => each(&out, |i| {
+                T::from_i64(start.wrapping_add(step.wrapping_mul(i as i64)))
+            }));
+            placed(out, device)
+        }
+    },
+);
+
+pub static LINSPACE: OpDef = made(
+    "linspace",
+    "start: Number, end: Number, steps: int, *, dtype: dtype? = None, device: device? = None",
+    "steps numbers from start to end, both included",
+    |c| {
+        let line = Line::new(c)?;
+        generate(line.n, line.dtype, device_of(c, 4), |i| line.at(i))
+    },
+);
+
+pub static LOGSPACE: OpDef = made(
+    "logspace",
+    "start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: dtype? = None, device: device? = None",
+    "base to the power of steps numbers from start to end",
+    |c| {
+        let base = c.float(3);
+        let line = Line { dtype: c.dtype(4).unwrap_or(DType::F32), ..Line::new(c)? };
+        generate(line.n, line.dtype, device_of(c, 5), |i| base.powf(line.at(i)))
+    },
+);
+
+/// Points on a line, counted from the nearer end so that both ends are exact.
+struct Line {
+    start: f64,
+    end: f64,
+    step: f64,
+    n: usize,
+    dtype: DType,
+}
+
+impl Line {
+    fn new(c: &Call) -> Result<Self> {
+        let steps = c.int(2);
+        let n = usize::try_from(steps).map_err(|_| {
+            Error::runtime(format!("the number of steps must not be negative, got {steps}"))
+        })?;
+        let dtype = c.dtype(3).unwrap_or(DType::F32);
+        let ends = [0, 1].map(|i| number_of(c, i));
+        let [start, end] =
+            if dtype.is_float() { ends.map(Number::as_f64) } else { ends.map(|v| whole_part(v) as f64) };
+        let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
+        Ok(Self { start, end, step, n, dtype })
+    }
+
+    fn at(&self, i: usize) -> f64 {
+        if i < self.n.div_ceil(2) {
+            self.start + self.step * i as f64
+        } else {
+            self.end - self.step * (self.n - 1 - i) as f64
+        }
+    }
+}
+
+/// How many numbers lie from `start` up to `end`.
+fn count(start: Number, end: Number, step: Number) -> Result<usize> {
+    let float = |n: Number| matches!(n, Number::Float(_));
+    let (a, b, s) = (start.as_f64(), end.as_f64(), step.as_f64());
+    if s == 0.0 {
+        return Err(Error::runtime("step must be nonzero"));
+    }
+    if !(a.is_finite() && b.is_finite() && !s.is_nan()) {
+        return Err(Error::runtime(format!("unsupported range: {a} to {b} in steps of {s}")));
+    }
+    let integers = !(float(start) || float(end) || float(step));
+    let gap = i128::from(whole_part(end)) - i128::from(whole_part(start));
+    let away = if integers { (gap > 0 && s < 0.0) || (gap < 0 && s > 0.0) } else { (b - a) / s < 0.0 };
+    if away {
+        return Err(Error::runtime(format!(
+            "the bounds {a} and {b} are inconsistent with the sign of the step {s}"
+        )));
+    }
+    if integers {
+        let step = u128::from(whole_part(step).unsigned_abs());
+        return Ok(usize::try_from(gap.unsigned_abs().div_ceil(step)).unwrap_or(usize::MAX));
+    }
+    Ok(((b - a) / s).ceil() as usize)
+}
+
+fn whole_part(n: Number) -> i64 {
+    match n {
+        Number::Bool(v) => v.into(),
+        Number::Int(v) => v,
+        Number::Float(v) => v as i64,
+    }
+}
+
+fn generate(
+    n: usize,
+    dtype: DType,
+    device: Device,
+    f: impl Fn(usize) -> f64 + Sync,
+) -> Result<Outs> {
+    let out = Tensor::empty(&[n], dtype, Device::Cpu)?;
+    with_dtype!(dtype, T => each(&out, |i| T::from_f64(f(i))));
+    placed(out, device)
+}
+
+/// Writes `f(i)` to each element of a fresh CPU tensor of T.
+fn each<T: Element>(out: &Tensor, f: impl Fn(usize) -> T + Sync) {
+    let to = out.ptr::<T>() as usize;
+    threads::for_range(out.numel(), map::GRAIN, &|range| {
+        for i in range {
+            // SAFETY: `out` is contiguous and has more than i elements of type T.
+            unsafe { (to as *mut T).add(i).write(f(i)) };
+        }
+    });
+}
+
+fn placed(t: Tensor, device: Device) -> Result<Outs> {
+    if device == Device::Cpu {
+        return Ok(smallvec![t]);
+    }
+    let out = Tensor::empty(t.shape(), t.dtype(), device)?;
+    cast::raw_copy(&t, &out)?;
+    Ok(smallvec![out])
+}

@@ -1,0 +1,386 @@
+//! Samples whose classes are consecutive go row by row; others in tiles, one sample per lane.
+
+use super::{Plan, Reduction};
+use crate::cpu::threads;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ops::norm::lanes::{
+    LANES, Math, Ptr, Real, Target, blocks, column_sums, dense, larger, load, per_isa, row_max,
+    store, sums,
+};
+use crate::ops::{Call, cast};
+use crate::tensor::Tensor;
+use std::ops::Range;
+
+const GRAIN: usize = 8192;
+/// Samples whose losses are summed as one piece.
+const PIECE: usize = 4096;
+
+struct Job<T> {
+    x: Ptr<T>,
+    target: Ptr<i64>,
+    weight: Ptr<T>,
+    /// Of each sample: the largest logit, the logarithm of the sum, the factor of softmax.
+    stats: Ptr<T>,
+    /// Losses when going forward, their gradients when going back.
+    loss: Ptr<T>,
+    grad: Ptr<T>,
+    /// The step from one loss gradient to the next, 0 when all are the same.
+    step: usize,
+    scale: T,
+    weight_sum: T,
+    /// The target's share, and every class's share of the smoothing.
+    share: T,
+    spread: T,
+    plan: Plan,
+}
+
+impl<T: Real> Job<T> {
+    fn samples(&self) -> usize {
+        self.plan.samples()
+    }
+
+    /// The target of sample `i`, or None when it is ignored.
+    #[inline(always)]
+    unsafe fn class(&self, i: usize) -> Option<usize> {
+        // SAFETY: i is a sample, and targets were checked.
+        let class = unsafe { *self.target.at(i) };
+        (class != self.plan.ignore).then_some(class as usize)
+    }
+}
+
+/// One weight per class: those given, or ones.
+fn weights(given: Option<&Tensor>, classes: usize, dtype: DType) -> Result<Tensor> {
+    match given {
+        Some(w) => dense(w, dtype),
+        None => cast::full(&[classes], 1.0, dtype, crate::storage::Device::Cpu),
+    }
+}
+
+/// `weight` has the plan's classes.
+unsafe fn total_weight<T: Real>(weight: &Tensor, classes: usize) -> T {
+    let w = Ptr::<T>::of(weight);
+    // SAFETY: passed on from the caller.
+    T::from_f64((0..classes).map(|k| unsafe { *w.at(k) }.to_f64()).sum())
+}
+
+pub(super) fn forward<T: Real>(c: &Call, outs: &[Tensor], plan: &Plan) -> Result<()> {
+    let x = dense(c.x(0), T::DTYPE)?;
+    let target = dense(c.x(1), DType::I64)?;
+    let weight = weights(c.opt(2), plan.classes, T::DTYPE)?;
+    let samples = plan.samples();
+    let class = Ptr::<i64>::of(&target);
+    for i in 0..samples {
+        // SAFETY: one target for each sample.
+        let t = unsafe { *class.at(i) };
+        if t != plan.ignore && !(0..plan.classes as i64).contains(&t) {
+            return Err(plan.out_of_bounds(t, i));
+        }
+    }
+    let each = plan.reduction == Reduction::None;
+    let kept = if each { Some(Target::new(&outs[0], T::DTYPE)?) } else { None };
+    let losses = match &kept {
+        Some(target) => target.t.clone(),
+        None => Tensor::empty(&[samples], T::DTYPE, x.device())?,
+    };
+    let job = Job::<T> {
+        x: Ptr::of(&x),
+        target: class,
+        // SAFETY: `weights` gave one for each class.
+        weight_sum: unsafe { total_weight(&weight, plan.classes) },
+        weight: Ptr::of(&weight),
+        stats: Ptr::of(&outs[2]),
+        loss: Ptr::of(&losses),
+        grad: Ptr::of(&losses),
+        step: 1,
+        scale: T::ONE,
+        share: T::from_f64(1.0 - plan.smoothing),
+        spread: T::from_f64(plan.spread()),
+        plan: *plan,
+    };
+    // SAFETY: samples are partitioned; all tensors outlive the calls.
+    each_sample(plan, &|r| unsafe { forward_rows(&job, r) }, &|r| unsafe { forward_tiles(&job, r) });
+    let (loss, total) = totals(&job);
+    cast::raw_copy(&Tensor::scalar(total, T::DTYPE)?, &outs[1])?;
+    match kept {
+        Some(target) => target.finish(),
+        None => {
+            let loss = if plan.reduction == Reduction::Mean { loss / total } else { loss };
+            cast::raw_copy(&Tensor::scalar(loss, T::DTYPE)?, &outs[0])
+        }
+    }
+}
+
+pub(super) fn backward<T: Real>(c: &Call, out: &Tensor, plan: &Plan) -> Result<()> {
+    let g = dense(c.x(0), T::DTYPE)?;
+    let x = dense(c.x(1), T::DTYPE)?;
+    let target = dense(c.x(2), DType::I64)?;
+    let weight = weights(c.opt(3), plan.classes, T::DTYPE)?;
+    let (total, stats) = (dense(c.x(4), T::DTYPE)?, dense(c.x(5), T::DTYPE)?);
+    let grad = Target::new(out, T::DTYPE)?;
+    let job = Job::<T> {
+        x: Ptr::of(&x),
+        target: Ptr::of(&target),
+        // SAFETY: `weights` gave one for each class.
+        weight_sum: unsafe { total_weight(&weight, plan.classes) },
+        weight: Ptr::of(&weight),
+        stats: Ptr::of(&stats),
+        loss: Ptr::of(&g),
+        grad: Ptr::of(&grad.t),
+        step: usize::from(plan.reduction == Reduction::None),
+        scale: match plan.reduction {
+            // SAFETY: the total is one element.
+            Reduction::Mean => T::ONE / unsafe { *Ptr::of(&total).at(0) },
+            _ => T::ONE,
+        },
+        share: T::from_f64(1.0 - plan.smoothing),
+        spread: T::from_f64(plan.spread()),
+        plan: *plan,
+    };
+    check_again(&job)?;
+    // SAFETY: samples are partitioned; all tensors outlive the calls.
+    each_sample(plan, &|r| unsafe { backward_rows(&job, r) }, &|r| unsafe { backward_tiles(&job, r) });
+    grad.finish()
+}
+
+/// Targets may have been written to since the loss was computed.
+fn check_again<T: Real>(job: &Job<T>) -> Result<()> {
+    for i in 0..job.samples() {
+        // SAFETY: one target for each sample.
+        if let Some(t) = unsafe { job.class(i) }
+            && t >= job.plan.classes
+        {
+            return Err(job.plan.out_of_bounds(t as i64, i));
+        }
+    }
+    Ok(())
+}
+
+/// Shares out samples, or tiles of them: `n` times those that cover `inner`.
+fn each_sample(
+    plan: &Plan,
+    rows: &(dyn Fn(Range<usize>) + Sync),
+    tiles: &(dyn Fn(Range<usize>) + Sync),
+) {
+    let classes = plan.classes.max(1);
+    if plan.inner == 1 {
+        threads::for_range(plan.n, (GRAIN / classes).max(1), rows);
+    } else {
+        let grain = (GRAIN / (classes * LANES)).max(1);
+        threads::for_range(plan.n * plan.inner.div_ceil(LANES), grain, tiles);
+    }
+}
+
+/// All losses and the weights of all targets, summed piece by piece.
+fn totals<T: Real>(job: &Job<T>) -> (f64, f64) {
+    let samples = job.samples();
+    let mut pieces = vec![(0.0, 0.0); samples.div_ceil(PIECE)];
+    let out = Ptr::from_slice(&mut pieces);
+    threads::for_range(samples, PIECE, &|range| {
+        let piece = range.start / PIECE;
+        let mut sums = (0.0, 0.0);
+        for i in range {
+            // SAFETY: i is a sample; each piece has its own place.
+            unsafe {
+                sums.0 += (*job.loss.at(i)).to_f64();
+                sums.1 += job.class(i).map_or(0.0, |t| (*job.weight.at(t)).to_f64());
+            }
+        }
+        // SAFETY: as above.
+        unsafe { *out.at(piece) = sums };
+    });
+    pieces.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
+}
+
+per_isa! {
+    fn forward_rows(job: &Job<T>, range: Range<usize>) = forward_rows_body;
+    fn forward_tiles(job: &Job<T>, range: Range<usize>) = forward_tiles_body;
+    fn backward_rows(job: &Job<T>, range: Range<usize>) = backward_rows_body;
+    fn backward_tiles(job: &Job<T>, range: Range<usize>) = backward_tiles_body;
+}
+
+// SAFETY (all bodies): `range` counts samples or tiles of the job, whose pointers are to tensors of the
+// plan's sizes; targets were checked.
+
+#[inline(always)]
+unsafe fn forward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let (c, samples) = (job.plan.classes, job.samples());
+    for i in range {
+        unsafe {
+            let x = job.x.at(i * c).cast_const();
+            let (mut top, mut log, mut factor, mut loss) = (T::ZERO, T::ZERO, T::ZERO, T::ZERO);
+            if let Some(class) = job.class(i) {
+                if job.plan.logits {
+                    top = row_max(x, c);
+                    let [s] = sums!(T, c, [acc], |k, len| {
+                        let v = load(x.add(k), len, T::LOWEST);
+                        let mut e = [T::ZERO; LANES];
+                        for l in 0..LANES {
+                            e[l] = M::exp(v[l] - top);
+                        }
+                        if len < LANES {
+                            e[len..].fill(T::ZERO);
+                        }
+                        for l in 0..LANES {
+                            acc[l] += e[l];
+                        }
+                    });
+                    log = M::log(T::from_f64(s));
+                }
+                let w = *job.weight.at(class) * job.share;
+                factor = w + job.weight_sum * job.spread;
+                loss = w * ((top - *x.add(class)) + log);
+                if job.plan.smoothing > 0.0 {
+                    let w = job.weight.at(0).cast_const();
+                    let [all] = sums!(T, c, [acc], |k, len| {
+                        let (v, w) = (load(x.add(k), len, T::ZERO), load(w.add(k), len, T::ZERO));
+                        for l in 0..len {
+                            acc[l] = M::fma(w[l], (top - v[l]) + log, acc[l]);
+                        }
+                    });
+                    loss += T::from_f64(all) * job.spread;
+                }
+            }
+            *job.loss.at(i) = loss;
+            *job.stats.at(i) = top;
+            *job.stats.at(samples + i) = log;
+            *job.stats.at(2 * samples + i) = factor;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn backward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let (c, samples) = (job.plan.classes, job.samples());
+    for i in range {
+        unsafe {
+            let (x, out) = (job.x.at(i * c).cast_const(), job.grad.at(i * c));
+            let class = job.class(i);
+            let g = *job.loss.at(i * job.step) * job.scale;
+            if let (Some(_), true) = (class, job.plan.logits) {
+                let (top, log) = (*job.stats.at(i), *job.stats.at(samples + i));
+                let factor = g * *job.stats.at(2 * samples + i);
+                let spread = g * job.spread;
+                let w = job.weight.at(0).cast_const();
+                blocks!(0..c, |k, len| {
+                    let mut v = load(x.add(k), len, T::ZERO);
+                    for l in 0..LANES {
+                        v[l] = factor * M::exp((v[l] - top) - log);
+                    }
+                    if job.plan.smoothing > 0.0 {
+                        let w = load(w.add(k), len, T::ZERO);
+                        for l in 0..LANES {
+                            v[l] = v[l] - spread * w[l];
+                        }
+                    }
+                    store(out.add(k), len, &v);
+                });
+            } else {
+                std::slice::from_raw_parts_mut(out, c).fill(T::ZERO);
+            }
+            if let Some(class) = class {
+                *out.add(class) = *out.add(class) - g * job.share * *job.weight.at(class);
+            }
+        }
+    }
+}
+
+/// The first sample, its place in the input, and how many samples a tile has.
+#[inline(always)]
+fn tile_at(plan: &Plan, task: usize) -> (usize, usize, usize) {
+    let tiles = plan.inner.div_ceil(LANES);
+    let (n, at) = (task / tiles, task % tiles * LANES);
+    (n * plan.inner + at, n * plan.classes * plan.inner + at, (plan.inner - at).min(LANES))
+}
+
+#[inline(always)]
+unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let (c, inner, samples) = (job.plan.classes, job.plan.inner, job.samples());
+    for task in range {
+        let (first, place, len) = tile_at(&job.plan, task);
+        unsafe {
+            let x = job.x.at(place).cast_const();
+            let (mut top, mut log) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            if job.plan.logits {
+                top = [T::LOWEST; LANES];
+                for k in 0..c {
+                    let v = load(x.add(k * inner), len, T::ZERO);
+                    for l in 0..LANES {
+                        top[l] = larger(v[l], top[l]);
+                    }
+                }
+                log = column_sums!(T, c, |k, acc| {
+                    let v = load(x.add(k * inner), len, T::ZERO);
+                    for l in 0..LANES {
+                        acc[l] += M::exp(v[l] - top[l]);
+                    }
+                });
+                for l in 0..LANES {
+                    log[l] = M::log(log[l]);
+                }
+            }
+            let mut all = [T::ZERO; LANES];
+            if job.plan.smoothing > 0.0 {
+                all = column_sums!(T, c, |k, acc| {
+                    let (v, w) = (load(x.add(k * inner), len, T::ZERO), *job.weight.at(k));
+                    for l in 0..LANES {
+                        acc[l] = M::fma(w, (top[l] - v[l]) + log[l], acc[l]);
+                    }
+                });
+            }
+            for l in 0..len {
+                let i = first + l;
+                let (mut loss, mut factor) = (T::ZERO, T::ZERO);
+                if let Some(class) = job.class(i) {
+                    let w = *job.weight.at(class) * job.share;
+                    factor = w + job.weight_sum * job.spread;
+                    loss = w * ((top[l] - *x.add(class * inner + l)) + log[l]);
+                    if job.plan.smoothing > 0.0 {
+                        loss += all[l] * job.spread;
+                    }
+                }
+                *job.loss.at(i) = loss;
+                *job.stats.at(2 * samples + i) = factor;
+            }
+            store(job.stats.at(first), len, &top);
+            store(job.stats.at(samples + first), len, &log);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn backward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let (c, inner, samples) = (job.plan.classes, job.plan.inner, job.samples());
+    for task in range {
+        let (first, place, len) = tile_at(&job.plan, task);
+        unsafe {
+            let (x, out) = (job.x.at(place).cast_const(), job.grad.at(place));
+            let top = load(job.stats.at(first).cast_const(), len, T::ZERO);
+            let log = load(job.stats.at(samples + first).cast_const(), len, T::ZERO);
+            let mut factor = load(job.stats.at(2 * samples + first).cast_const(), len, T::ZERO);
+            let mut g = [T::ZERO; LANES];
+            let mut live = [false; LANES];
+            for l in 0..len {
+                live[l] = job.class(first + l).is_some();
+                g[l] = *job.loss.at((first + l) * job.step) * job.scale;
+                factor[l] = g[l] * factor[l];
+            }
+            for k in 0..c {
+                let mut v = load(x.add(k * inner), len, T::ZERO);
+                let spread = job.spread * *job.weight.at(k);
+                for l in 0..LANES {
+                    let p = factor[l] * M::exp((v[l] - top[l]) - log[l]);
+                    let d = p - spread * g[l];
+                    v[l] = if live[l] & job.plan.logits { d } else { T::ZERO };
+                }
+                store(out.add(k * inner), len, &v);
+            }
+            for l in 0..len {
+                if let Some(class) = job.class(first + l) {
+                    let at = out.add(class * inner + l);
+                    *at = *at - g[l] * job.share * *job.weight.at(class);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Normalisations.
+
+pub(crate) mod lanes;

@@ -1,0 +1,67 @@
+"""The same bits for any number of threads, forward and backward, at sizes that run on several."""
+
+import numpy as np
+import pytest
+from harness import TABLE, bits, flat, function, placed
+from samples import PROPERTIES, big_samples
+from test_ops import map_tensors, prepared
+
+import rubigo as rg
+from rubigo import _core
+
+THREADS = (1, 2, 4, 8)
+# class_loss_backward runs as the gradient of class_loss.
+NAMES = sorted(n for n in TABLE if not n.startswith("empty") and n != "class_loss_backward")
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = _core.get_num_threads()
+    yield
+    _core.set_num_threads(before)
+
+
+def run(name, sample, dtype):
+    """The bits of the results and of the gradients."""
+    args, kwargs = placed(sample, dtype)
+    leaves = []
+
+    def track(t):
+        if t.dtype.is_floating_point:
+            leaves.append(t.requires_grad_())
+
+    map_tensors(track, args)
+    outs = flat(function(name)(*args, **kwargs))
+    found = [bits(t) for t in outs]
+    tracked = [t for t in outs if t.requires_grad]
+    if tracked:
+        # An uneven incoming gradient, the same in every run.
+        rng = np.random.default_rng(5)
+        weights = [_core.from_numpy(rng.random(t.shape, np.float32)) for t in tracked]
+        grads = _core.grad(tracked, leaves, weights, False, False, True)
+        found += [bits(g) for g in grads if g is not None]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads(name):
+    found = big_samples(name)
+    if found is None:
+        pytest.skip("no samples")
+    dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
+    for i, sample in enumerate(found[:3]):
+        if name not in PROPERTIES:
+            sample = prepared(name, sample, dtype)
+        seen = []
+        for n in THREADS:
+            _core.set_num_threads(n)
+            seen.append(run(name, sample, dtype))
+        for n, result in zip(THREADS[1:], seen[1:], strict=True):
+            assert result == seen[0], f"{name}, sample {i}: {n} threads differ from one"
+
+
+def test_the_thread_count_is_used():
+    for n in THREADS:
+        _core.set_num_threads(n)
+        assert _core.get_num_threads() == n
+    assert isinstance(rg.Tensor, type)

@@ -1,0 +1,64 @@
+"""Every example in a docstring of the package runs and prints what it says."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+
+import pytest
+
+import rubigo as rg
+
+NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?")
+
+
+class Checker(doctest.OutputChecker):
+    """Equal texts, with numbers that have a decimal point compared to four digits."""
+
+    def check_output(self, want, got, flags):
+        if super().check_output(want, got, flags):
+            return True
+        if NUMBER.sub("#", " ".join(want.split())) != NUMBER.sub("#", " ".join(got.split())):
+            return False
+        pairs = zip(NUMBER.findall(want), NUMBER.findall(got), strict=True)
+        return all(
+            a == b or ("." in a and float(a) == pytest.approx(float(b), rel=1e-4, abs=1e-6))
+            for a, b in pairs
+        )
+
+
+def modules():
+    names = [m.name for m in pkgutil.walk_packages(rg.__path__, "rubigo.")]
+    return ["rubigo", *sorted(n for n in names if not n.endswith((".__main__", "._core")))]
+
+
+def examples(module):
+    """The module's own examples, and in the main module those of the op table's doc lines too."""
+    found = doctest.DocTestFinder(exclude_empty=True).find(module, module.__name__)
+    if module.__name__ == "rubigo":
+        finder = doctest.DocTestFinder(exclude_empty=True, recurse=False)
+        for name in sorted(dir(rg._core)):
+            value = getattr(rg._core, name)
+            if inspect.isbuiltin(value) and value.__doc__:
+                found += finder.find(value, f"rubigo.{name}", module=False, globs={})
+    return [t for t in found if t.examples]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(
+        Checker(), verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
+    for test in examples(module):
+        rg.manual_seed(0)
+        runner.run(test)
+    result = runner.summarize(verbose=False)
+    assert result.failed == 0, capsys.readouterr().out
+
+
+def test_the_first_names_have_examples():
+    for value in (rg.nn.Linear, rg.nn.Module, rg.optim.SGD, rg.no_grad, rg.save, rg.autograd.grad):
+        assert ">>>" in (value.__doc__ or ""), value
