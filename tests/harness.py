@@ -108,8 +108,8 @@ def bits(t):
 def function(name):
     """The op as it is called: a function of the native module, or the method."""
     row = TABLE[name]
-    found = getattr(_core, name, None) if not row["method"] or row["function"] else None
-    return found if found is not None else getattr(rg.Tensor, name)
+    places = (_core, rg) if row["function"] or not row["method"] else (rg.Tensor,)
+    return next(getattr(p, name) for p in places if hasattr(p, name))
 
 
 def flat(out):

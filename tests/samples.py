@@ -369,7 +369,7 @@ STRUCTURAL = {
         c(g(4, 5), 0, g.below(4, 6), g(6, 5)), c(g(4, 5), 1, g.below(5, 3), g(4, 3), alpha=2),
     ],
     "index_copy": lambda g: [c(g(4, 5), 0, g.perm(4)[:2], g(2, 5)), c(g(4, 5), 1, g.perm(5), g(4, 5))],
-    "index_fill": lambda g: [c(g(4, 5), 0, g.perm(4)[:2], 2), c(g(4, 5), 1, g.below(5, 3), g())],
+    "index_fill": lambda g: [c(g(4, 5), 0, g.perm(4)[:2], 2), c(g(4, 5), 1, g.perm(5)[:3], g())],
     "take": lambda g: [c(g(4, 5), g.below(20, 3, 2))],
     "take_along_dim": lambda g: [c(g(4, 5), g.below(4, 2, 5), 0), c(g(4, 5), g.below(20, 7))],
     "masked_fill": lambda g: [c(g(3, 4), g.mask(3, 4), 2), c(g(3, 4), g.mask(4), g())],
@@ -406,7 +406,7 @@ STRUCTURAL = {
     "kthvalue": lambda g: [c(g.distinct(3, 6), 2), c(g.distinct(6, 3), 3, 0, True)],
     "order_statistic": lambda g: [c(g.distinct(3, 6), 2), c(g.distinct(6, 3), 3, 0)],
     "median": lambda g: [c(g.distinct(3, 5)), c(g.distinct(3, 6), 1), c(g.distinct(5, 3), 0, True)],
-    "mode": lambda g: [c(np.array([[1.0, 2.0, 2.0, 0.5], [3.0, 1.0, 3.0, 3.0]]))],
+    "mode": lambda g: [c(np.array([[1.0, 2.0, 2.0, 0.5], [3.0, 1.0, 3.0, 3.0]])), c(g.distinct(3, 5), 0)],
     "search": lambda g: [c(np.arange(9.0), g.positive(3, 2) * 4), c(np.arange(9.0), np.arange(5.0), True)],
     "searchsorted": lambda g: [
         c(np.arange(9.0), g.positive(3, 2) * 4), c(np.arange(9.0), np.arange(5.0), right=True),

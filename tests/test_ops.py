@@ -562,12 +562,12 @@ def test_without_numpy(monkeypatch):
     """Every op forward and backward while numpy's own functions raise."""
     ready = []
     for name in OPS:
-        if samples(name) is None:
+        if samples(name) is None or name == "class_loss_backward":
             continue
         dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
         for sample in small(name)[:2]:
             args, kwargs = placed(prepared(name, sample, dtype), dtype)
-            if not TABLE[name]["no_grad"]:
+            if not TABLE[name]["no_grad"] and name != "class_loss":
                 map_tensors(lambda t: t.dtype.is_floating_point and t.requires_grad_(), args)
             ready.append((name, args, kwargs))
 
@@ -581,9 +581,9 @@ def test_without_numpy(monkeypatch):
     failures = []
     for name, args, kwargs in ready:
         try:
-            for t in flat(function(name)(*args, **kwargs)):
-                if t.requires_grad:
-                    _core.sum(t).backward()
+            tracked = [t for t in flat(function(name)(*args, **kwargs)) if t.requires_grad]
+            if tracked:
+                rg.autograd.backward([_core.sum(t) for t in tracked])
         except AssertionError as e:
             failures.append(f"{name}: {e}")
     monkeypatch.undo()

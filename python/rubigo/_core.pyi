@@ -978,6 +978,8 @@ def nan_to_num(input: Tensor, nan: builtins.float = ..., posinf: builtins.float 
     """NaN and infinities replaced; the infinities by the largest finite values unless given."""
 def rsub(input: Tensor, other: Tensor | float, *, alpha: Number = ...) -> Tensor:
     """y - alpha * x."""
+def prelu(input: Tensor, weight: Tensor | float) -> Tensor:
+    """x where positive, weight * x elsewhere; one weight, or one for each channel (dimension 1)."""
 def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0."""
 def alias(input: Tensor) -> Tensor:
@@ -1202,6 +1204,28 @@ def class_loss(input: Tensor, target: Tensor | float, weight: Tensor | float | N
     """cross_entropy (of logits) or nll_loss, with what its gradient needs."""
 def class_loss_backward(grad: Tensor, input: Tensor | float, target: Tensor | float, weight: Tensor | float | None = ..., total: Tensor | float, stats: Tensor | float, ignore_index: builtins.int, reduction: str, label_smoothing: builtins.float, logits: builtins.bool) -> Tensor:
     """The gradient of class_loss for its input."""
+def layer_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float = ...) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions."""
+def rms_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., eps: builtins.float | None = ...) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions; eps None is the dtype's epsilon."""
+def group_norm(input: Tensor, num_groups: builtins.int, weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float = ...) -> Tensor:
+    """Each sample normalised over groups of channels; weight and bias are per channel."""
+def instance_norm(input: Tensor, running_mean: Tensor | float | None = ..., running_var: Tensor | float | None = ..., weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., use_input_stats: builtins.bool = ..., momentum: builtins.float = ..., eps: builtins.float = ...) -> Tensor:
+    """Each channel of each sample normalised over its positions; running statistics are updated in place."""
+def batch_norm(input: Tensor, running_mean: Tensor | float | None = ..., running_var: Tensor | float | None = ..., weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., training: builtins.bool = ..., momentum: builtins.float = ..., eps: builtins.float = ...) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias per channel, with the batch's statistics in training, when the running ones are updated in place."""
+def fused_layer_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+    """layer_norm with the variance and mean of each row."""
+def fused_rms_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+    """rms_norm with the mean square of each row, and zeros for its mean."""
+def fused_group_norm(input: Tensor, num_groups: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+    """group_norm with the variance and mean of each group."""
+def batch_norm_train(input: Tensor, dims: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> tuple[Tensor, ...]:
+    """batch_norm by the batch's statistics, with the biased variance and the mean of each channel."""
+def norm_backward(grad: Tensor, input: Tensor | float, weight: Tensor | float | None = ..., var: Tensor | float, mean: Tensor | float, op: str, arg: builtins.int | Sequence[builtins.int], eps: builtins.float, affine: builtins.bool) -> Tensor:
+    """The gradients of a fused norm for its input and, with affine, for weight and bias."""
+def normalize(input: Tensor, mean: Tensor | float, var: Tensor | float, weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+    """batch_norm by given statistics, which get no gradient."""
 def matmul(input: Tensor, other: Tensor | float) -> Tensor:
     """The matrix product; vectors are a row or a column, leading dimensions are broadcast."""
 def linear(input: Tensor, weight: Tensor | float, bias: Tensor | float | None = ...) -> Tensor:

@@ -61,7 +61,7 @@ def load(f, map_location=None, weights_only=True):
         if not isinstance(note, dict) or note.get("version") != _VERSION:
             raise ValueError("unknown version")
         return _unpack(note["tree"], tensors, {})
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{f}: its rubigo structure is damaged: {error}") from None
 
 
@@ -83,7 +83,7 @@ def _pack(obj, path, tensors, seen):
     if isinstance(obj, int):
         return obj
     if isinstance(obj, float):
-        return obj if math.isfinite(obj) else ["float", repr(obj)]
+        return obj if math.isfinite(obj) else ["float", repr(float(obj))]
     if isinstance(obj, dict):
         items = []
         for key, value in obj.items():
@@ -113,7 +113,7 @@ def _pack_tensor(t, path, tensors, seen):
         if place in seen:
             return ["tensor", seen[place], bool(t.requires_grad)]
     name = path or "tensor"
-    while name in tensors:
+    while name in tensors or name == "__metadata__":
         name += "_"
     tensors[name] = t
     if place is not None:
@@ -130,7 +130,11 @@ def _unpack(node, tensors, made):
     if kind == "tensor":
         if body not in tensors:
             raise ValueError(f"tensor {body!r} is missing")
-        return tensors[body]
+        if node[2:] != [True]:
+            return tensors[body]
+        if body not in made:
+            made[body] = tensors[body].detach().requires_grad_()
+        return made[body]
     if kind == "float":
         return float(body)
     if kind == "dict":

@@ -30,9 +30,9 @@ fn seed_of(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
     if let Ok(v) = seed.extract::<u64>() {
         return Ok(v);
     }
-    seed.extract::<i64>().map(|v| v as u64).map_err(|_| {
-        PyValueError::new_err("a seed is an integer from -2^63 to 2^64 - 1")
-    })
+    seed.extract::<i64>()
+        .map(|v| v as u64)
+        .map_err(|_| PyValueError::new_err("a seed is an integer from -2^63 to 2^64 - 1"))
 }
 
 /// A seed from the system's entropy, through Rust's hash keys.
@@ -68,7 +68,10 @@ impl PyGenerator {
     }
 
     /// Starts the stream of this seed; gives the generator.
-    fn manual_seed<'py>(slf: &Bound<'py, Self>, seed: &Bound<'_, PyAny>) -> PyResult<Bound<'py, Self>> {
+    fn manual_seed<'py>(
+        slf: &Bound<'py, Self>,
+        seed: &Bound<'_, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
         slf.get().lock().manual_seed(seed_of(seed)?);
         Ok(slf.clone())
     }
@@ -88,7 +91,10 @@ impl PyGenerator {
         state_tensor(self.lock().get_state())
     }
 
-    fn set_state<'py>(slf: &Bound<'py, Self>, new_state: &Bound<'_, PyTensor>) -> PyResult<Bound<'py, Self>> {
+    fn set_state<'py>(
+        slf: &Bound<'py, Self>,
+        new_state: &Bound<'_, PyTensor>,
+    ) -> PyResult<Bound<'py, Self>> {
         slf.get().lock().set_state(&state_bytes(new_state)?).py()?;
         Ok(slf.clone())
     }
@@ -152,7 +158,12 @@ fn take(generator: Source<'_, '_>, blocks: u64) -> [Attr; 2] {
     [Attr::Int(g.seed as i64), Attr::Int(offset as i64)]
 }
 
-fn run(py: Python<'_>, op: &'static OpDef, inputs: &[Option<Tensor>], attrs: &[Attr]) -> PyResult<Tensor> {
+fn run(
+    py: Python<'_>,
+    op: &'static OpDef,
+    inputs: &[Option<Tensor>],
+    attrs: &[Attr],
+) -> PyResult<Tensor> {
     let mut outs: Outs = py.detach(|| apply::apply(op, inputs, attrs)).py()?;
     Ok(outs.swap_remove(0))
 }
@@ -243,8 +254,7 @@ fn integers(
     }
     let last = high - 1;
     let [seed, offset] = take(generator, random::int_blocks(shape_of(sizes)?, low, last));
-    let attrs =
-        [sizes.into(), low.into(), last.into(), seed, offset, dtype.into(), device.into()];
+    let attrs = [sizes.into(), low.into(), last.into(), seed, offset, dtype.into(), device.into()];
     run(py, &random::INT, &[], &attrs)
 }
 
@@ -316,7 +326,12 @@ fn randperm(
     let count = shape_of(&[n])?;
     let [seed, offset] = take(generator, random::permutation_blocks(count));
     let (dtype, device) = (o.dtype.unwrap_or(DType::I64), o.device.unwrap_or(Device::Cpu));
-    o.finish(run(py, &random::PERMUTATION, &[], &[n.into(), seed, offset, dtype.into(), device.into()])?)
+    o.finish(run(
+        py,
+        &random::PERMUTATION,
+        &[],
+        &[n.into(), seed, offset, dtype.into(), device.into()],
+    )?)
 }
 
 /// Normal numbers: mean and std are numbers (with `size`) or tensors.
@@ -350,7 +365,8 @@ fn normal(
     };
     let natural = rubigo_core::tensor::result_type([&mean, &std].into_iter()).py()?;
     let dtype = o.dtype.unwrap_or(if natural.is_float() { natural } else { DType::F32 });
-    let at = [&mean, &std].into_iter().find(|t| !t.is_wrapped()).map_or(Device::Cpu, Tensor::device);
+    let at =
+        [&mean, &std].into_iter().find(|t| !t.is_wrapped()).map_or(Device::Cpu, Tensor::device);
     let device = o.device.unwrap_or(at);
     let z = floats(py, &random::NORMAL, &shape, 0.0, 1.0, dtype, device, generator)?;
     let _mode = autograd::NoGrad::new();
@@ -409,19 +425,35 @@ fn fill(
 
 #[pyfunction]
 #[pyo3(signature = (t, mean = 0.0, std = 1.0, *, generator = None))]
-fn _normal_(t: &Bound<'_, PyTensor>, mean: f64, std: f64, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<()> {
-    fill(t, |x, shape, d| floats(t.py(), &random::NORMAL, shape, mean, std, d, x.device(), generator))
+fn _normal_(
+    t: &Bound<'_, PyTensor>,
+    mean: f64,
+    std: f64,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> PyResult<()> {
+    fill(t, |x, shape, d| {
+        floats(t.py(), &random::NORMAL, shape, mean, std, d, x.device(), generator)
+    })
 }
 
 #[pyfunction]
 #[pyo3(signature = (t, a = 0.0, b = 1.0, *, generator = None))]
-fn _uniform_(t: &Bound<'_, PyTensor>, a: f64, b: f64, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<()> {
+fn _uniform_(
+    t: &Bound<'_, PyTensor>,
+    a: f64,
+    b: f64,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> PyResult<()> {
     fill(t, |x, shape, d| floats(t.py(), &random::UNIFORM, shape, a, b, d, x.device(), generator))
 }
 
 #[pyfunction]
 #[pyo3(signature = (t, lambd = 1.0, *, generator = None))]
-fn _exponential_(t: &Bound<'_, PyTensor>, lambd: f64, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<()> {
+fn _exponential_(
+    t: &Bound<'_, PyTensor>,
+    lambd: f64,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> PyResult<()> {
     fill(t, |x, shape, d| {
         let wide = if d == DType::F64 { DType::F64 } else { DType::F32 };
         let [seed, offset] = take(generator, random::float_blocks(x.numel(), wide));
@@ -433,7 +465,11 @@ fn _exponential_(t: &Bound<'_, PyTensor>, lambd: f64, generator: Option<&Bound<'
 /// With a number the probability of every element, with a tensor one for each.
 #[pyfunction]
 #[pyo3(signature = (t, p = None, *, generator = None))]
-fn _bernoulli_(t: &Bound<'_, PyTensor>, p: Option<&Bound<'_, PyAny>>, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<()> {
+fn _bernoulli_(
+    t: &Bound<'_, PyTensor>,
+    p: Option<&Bound<'_, PyAny>>,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> PyResult<()> {
     let py = t.py();
     fill(t, |x, _, d| {
         if let Some(Ok(p)) = p.map(|p| p.cast::<PyTensor>()) {
@@ -450,7 +486,11 @@ fn _bernoulli_(t: &Bound<'_, PyTensor>, p: Option<&Bound<'_, PyAny>>, generator:
 /// Integers in [from, to); up to what the dtype holds exactly when no bound is given.
 #[pyfunction]
 #[pyo3(signature = (t, *args, generator = None))]
-fn _random_(t: &Bound<'_, PyTensor>, args: &Bound<'_, PyTuple>, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<()> {
+fn _random_(
+    t: &Bound<'_, PyTensor>,
+    args: &Bound<'_, PyTuple>,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> PyResult<()> {
     let numbers: Vec<i64> = args.iter().map(|a| convert::int(&a)).collect::<PyResult<_>>()?;
     let dtype = t.get().tensor().dtype();
     let limit = match dtype {

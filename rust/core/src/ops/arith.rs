@@ -5,6 +5,7 @@ use super::{Attr, Bind, OpDef, Outs, elementwise as e};
 use crate::apply::call;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::layout::{Dims, show};
 use crate::tensor::{Number, Tensor};
 use smallvec::smallvec;
 
@@ -20,6 +21,7 @@ pub static OPS: &[&OpDef] = &[
     &LOGIT,
     &NAN_TO_NUM,
     &RSUB,
+    &PRELU,
     &SINC,
 ];
 
@@ -226,3 +228,31 @@ pub static SINC: OpDef =
         one(t::select(&zero, &number(1.0)?, &y))
     })
     .bind(IN);
+
+pub static PRELU: OpDef = OpDef::composed(
+    "prelu",
+    "input: Tensor, weight: Tensor",
+    "x where positive, weight * x elsewhere; one weight, or one for each channel (dimension 1)",
+    |c| {
+        let (x, w) = (c.x(0), c.x(1));
+        let w = if w.numel() == 1 {
+            super::view::reshape(w, &[])?
+        } else {
+            let channels = if x.ndim() > 1 { x.shape()[1] } else { 1 };
+            if w.numel() != channels {
+                return Err(Error::shape(format!(
+                    "expected 1 weight or one for each of the {channels} channels of an input of \
+                     shape {}, got {}",
+                    show(x.shape()),
+                    w.numel()
+                )));
+            }
+            let mut shape: Dims = smallvec![1; x.ndim()];
+            shape[1] = channels;
+            super::view::reshape(w, &shape)?
+        };
+        let positive = call(&e::gt, &[x, &number(0.0)?], &[])?;
+        one(t::select(&positive, x, &t::mul(x, &w)?))
+    },
+)
+.bind(Bind::PRIVATE);

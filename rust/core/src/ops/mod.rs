@@ -33,9 +33,9 @@ pub mod scan;
 pub mod signature;
 pub mod softmax;
 pub mod sort;
-pub mod view;
 #[cfg(test)]
 pub mod testing;
+pub mod view;
 
 pub use signature::{Param, ParamKind, Signature};
 
@@ -407,8 +407,27 @@ pub struct Registry {
 }
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let tables: &[&[&'static OpDef]] =
-        &[elementwise::OPS, arith::OPS, cast::OPS, view::OPS, index::OPS, join::OPS, pad::OPS, scan::OPS, sort::OPS, reduce::OPS, softmax::OPS, loss::OPS, matmul::OPS, conv::OPS, pool::OPS, create::OPS, random::OPS, dropout::OPS];
+    let tables: &[&[&'static OpDef]] = &[
+        elementwise::OPS,
+        arith::OPS,
+        cast::OPS,
+        view::OPS,
+        index::OPS,
+        join::OPS,
+        pad::OPS,
+        scan::OPS,
+        sort::OPS,
+        reduce::OPS,
+        softmax::OPS,
+        loss::OPS,
+        norm::OPS,
+        matmul::OPS,
+        conv::OPS,
+        pool::OPS,
+        create::OPS,
+        random::OPS,
+        dropout::OPS,
+    ];
     let ops: Vec<&'static OpDef> = tables.concat();
     let signatures = ops.iter().map(|op| Signature::parse(op.sig)).collect();
     let index = ops.iter().enumerate().map(|(i, op)| (op.name, i)).collect();

@@ -327,8 +327,16 @@ mod tests {
             }
             for (i, s) in shapes().iter().enumerate() {
                 let relu = i % 2 == 1;
-                assert_eq!(run::<f32>(s, relu, &backwards), expected::<f32>(s, relu), "{set:?} {s:?}");
-                assert_eq!(run::<f64>(s, relu, &backwards), expected::<f64>(s, relu), "{set:?} {s:?}");
+                assert_eq!(
+                    run::<f32>(s, relu, &backwards),
+                    expected::<f32>(s, relu),
+                    "{set:?} {s:?}"
+                );
+                assert_eq!(
+                    run::<f64>(s, relu, &backwards),
+                    expected::<f64>(s, relu),
+                    "{set:?} {s:?}"
+                );
             }
         }
         set_isa_for_test(before);

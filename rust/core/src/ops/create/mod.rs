@@ -15,14 +15,23 @@ use smallvec::smallvec;
 
 use super::Attr;
 
-pub use constant::{
-    EMPTY, EMPTY_LIKE, EYE, FULL, FULL_LIKE, ONES, ONES_LIKE, ZEROS, ZEROS_LIKE,
-};
+pub use constant::{EMPTY, EMPTY_LIKE, EYE, FULL, FULL_LIKE, ONES, ONES_LIKE, ZEROS, ZEROS_LIKE};
 pub use range::{ARANGE, LINSPACE, LOGSPACE};
 
 pub static OPS: &[&OpDef] = &[
-    &ZEROS, &ONES, &EMPTY, &FULL, &EYE, &ZEROS_LIKE, &ONES_LIKE, &EMPTY_LIKE, &FULL_LIKE, &ARANGE,
-    &LINSPACE, &LOGSPACE, &MESHGRID,
+    &ZEROS,
+    &ONES,
+    &EMPTY,
+    &FULL,
+    &EYE,
+    &ZEROS_LIKE,
+    &ONES_LIKE,
+    &EMPTY_LIKE,
+    &FULL_LIKE,
+    &ARANGE,
+    &LINSPACE,
+    &LOGSPACE,
+    &MESHGRID,
 ];
 
 /// A row that makes its result itself, on either device.

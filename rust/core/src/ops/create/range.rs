@@ -73,8 +73,11 @@ impl Line {
         })?;
         let dtype = c.dtype(3).unwrap_or(DType::F32);
         let ends = [0, 1].map(|i| number_of(c, i));
-        let [start, end] =
-            if dtype.is_float() { ends.map(Number::as_f64) } else { ends.map(|v| whole_part(v) as f64) };
+        let [start, end] = if dtype.is_float() {
+            ends.map(Number::as_f64)
+        } else {
+            ends.map(|v| whole_part(v) as f64)
+        };
         let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
         Ok(Self { start, end, step, n, dtype })
     }
@@ -100,7 +103,8 @@ fn count(start: Number, end: Number, step: Number) -> Result<usize> {
     }
     let integers = !(float(start) || float(end) || float(step));
     let gap = i128::from(whole_part(end)) - i128::from(whole_part(start));
-    let away = if integers { (gap > 0 && s < 0.0) || (gap < 0 && s > 0.0) } else { (b - a) / s < 0.0 };
+    let away =
+        if integers { (gap > 0 && s < 0.0) || (gap < 0 && s > 0.0) } else { (b - a) / s < 0.0 };
     if away {
         return Err(Error::runtime(format!(
             "the bounds {a} and {b} are inconsistent with the sign of the step {s}"

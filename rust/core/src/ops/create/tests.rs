@@ -13,7 +13,10 @@ fn ints(v: &[i64]) -> Attr {
 #[test]
 fn constants_have_the_value_the_dtype_and_the_shape() {
     let z = made_by(&ZEROS, &[ints(&[2, 3]), DType::I32.into()]).unwrap();
-    assert_eq!((z.shape(), z.dtype(), z.to_vec::<i64>().unwrap()), (&[2, 3][..], DType::I32, vec![0; 6]));
+    assert_eq!(
+        (z.shape(), z.dtype(), z.to_vec::<i64>().unwrap()),
+        (&[2, 3][..], DType::I32, vec![0; 6])
+    );
     for dtype in crate::dtype::ALL {
         let o = made_by(&ONES, &[ints(&[3]), dtype.into()]).unwrap();
         assert_eq!(o.to_vec::<f64>().unwrap(), [1.0; 3]);
@@ -81,11 +84,20 @@ fn arange_counts_like_pytorch() {
 
 #[test]
 fn linspace_hits_both_ends() {
-    let l = made_by(&LINSPACE, &[0i64.into(), 1i64.into(), 11i64.into()]).unwrap().to_vec::<f32>().unwrap();
+    let l = made_by(&LINSPACE, &[0i64.into(), 1i64.into(), 11i64.into()])
+        .unwrap()
+        .to_vec::<f32>()
+        .unwrap();
     assert_eq!((l[0], l[5], l[10]), (0.0, 0.5, 1.0));
     let whole = [0i64.into(), 10i64.into(), 4i64.into(), DType::I64.into()];
     assert_eq!(made_by(&LINSPACE, &whole).unwrap().to_vec::<i64>().unwrap(), [0, 3, 6, 10]);
-    assert_eq!(made_by(&LINSPACE, &[3i64.into(), 9i64.into(), 1i64.into()]).unwrap().to_vec::<f32>().unwrap(), [3.0]);
+    assert_eq!(
+        made_by(&LINSPACE, &[3i64.into(), 9i64.into(), 1i64.into()])
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap(),
+        [3.0]
+    );
     assert_eq!(made_by(&LINSPACE, &[3i64.into(), 9i64.into(), 0i64.into()]).unwrap().numel(), 0);
     assert!(made_by(&LINSPACE, &[3i64.into(), 9i64.into(), Attr::Int(-1)]).is_err());
     let p = made_by(&LOGSPACE, &[0i64.into(), 2i64.into(), 3i64.into(), 10.0.into()]).unwrap();

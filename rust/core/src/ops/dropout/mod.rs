@@ -215,9 +215,11 @@ mod tests {
 
     #[test]
     fn strided_inputs_get_the_mask_of_their_shape() {
-        let x = Tensor::from_slice(&(1..=12).map(|v| v as f32).collect::<Vec<_>>(), &[3, 4]).unwrap();
+        let x =
+            Tensor::from_slice(&(1..=12).map(|v| v as f32).collect::<Vec<_>>(), &[3, 4]).unwrap();
         let turned = super::super::view::transpose(&x, 0, 1).unwrap();
-        let (a, b) = (seeded(&turned, 0.5).unwrap(), seeded(&cast::copy(&turned).unwrap(), 0.5).unwrap());
+        let (a, b) =
+            (seeded(&turned, 0.5).unwrap(), seeded(&cast::copy(&turned).unwrap(), 0.5).unwrap());
         assert_eq!(a.to_vec::<f32>().unwrap(), b.to_vec::<f32>().unwrap());
     }
 
@@ -226,7 +228,8 @@ mod tests {
         let x = ones(1000, DType::F32);
         x.set_requires_grad(true).unwrap();
         let y = call(&DROPOUT, &[&x], &[0.3.into(), true.into()]).unwrap();
-        let g = backward(&[(y.clone(), Some(ones(1000, DType::F32)))], Some(&[x]), true, true).unwrap();
+        let g =
+            backward(&[(y.clone(), Some(ones(1000, DType::F32)))], Some(&[x]), true, true).unwrap();
         let g = g[0].clone().unwrap();
         assert_eq!(g.to_vec::<f32>().unwrap(), y.to_vec::<f32>().unwrap());
     }
@@ -234,7 +237,8 @@ mod tests {
     #[test]
     fn each_call_draws_anew_and_a_seed_repeats_it() {
         let x = ones(100, DType::F32);
-        let drop = || call(&DROPOUT, &[&x], &[0.5.into(), true.into()]).unwrap().to_vec::<f32>().unwrap();
+        let drop =
+            || call(&DROPOUT, &[&x], &[0.5.into(), true.into()]).unwrap().to_vec::<f32>().unwrap();
         rng::manual_seed(5);
         let (a, b) = (drop(), drop());
         assert_ne!(a, b);
@@ -258,7 +262,9 @@ mod tests {
         if Gpu::adapters().is_empty() {
             return;
         }
-        let x = Tensor::from_slice(&(0..5003).map(|v| v as f32 * 0.37).collect::<Vec<_>>(), &[5003]).unwrap();
+        let x =
+            Tensor::from_slice(&(0..5003).map(|v| v as f32 * 0.37).collect::<Vec<_>>(), &[5003])
+                .unwrap();
         let y = seeded(&cast::to_device(&x, Device::Gpu).unwrap(), 0.3).unwrap();
         assert_eq!(y.to_vec::<f32>().unwrap(), seeded(&x, 0.3).unwrap().to_vec::<f32>().unwrap());
     }

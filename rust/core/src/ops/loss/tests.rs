@@ -38,7 +38,16 @@ fn cases(dtype: DType, mut f: impl FnMut(&[Option<Tensor>; 3], &[Attr; 4])) {
         let dim = usize::from(shape.len() > 1);
         let x = wave(shape, dtype);
         let target = targets(&target_shape(shape).unwrap(), shape[dim]);
-        for weight in [None, Some(cast::to(&t::mul(&wave(&[shape[dim]], dtype), &wave(&[shape[dim]], dtype)).unwrap(), dtype).unwrap())] {
+        for weight in [
+            None,
+            Some(
+                cast::to(
+                    &t::mul(&wave(&[shape[dim]], dtype), &wave(&[shape[dim]], dtype)).unwrap(),
+                    dtype,
+                )
+                .unwrap(),
+            ),
+        ] {
             for reduction in ["none", "sum", "mean"] {
                 for (smoothing, logits) in [(0.0, true), (0.3, true), (0.0, false)] {
                     let inputs = [Some(x.clone()), Some(target.clone()), weight.clone()];
@@ -66,7 +75,8 @@ fn values_and_gradients_are_those_of_the_plain_definition() {
             let x = inputs[0].as_ref().unwrap();
             x.set_requires_grad(true).unwrap();
             let fused = apply(&CLASS_LOSS, inputs, attrs).unwrap().swap_remove(0);
-            let plain = compose::plain(&Call { op: &CLASS_LOSS, inputs, attrs }).unwrap().swap_remove(0);
+            let plain =
+                compose::plain(&Call { op: &CLASS_LOSS, inputs, attrs }).unwrap().swap_remove(0);
             assert_eq!(fused.dtype(), dtype);
             close(&fused, &plain, tolerance);
             close(&gradient(&fused, x), &gradient(&plain, x), tolerance);
@@ -84,7 +94,8 @@ fn known_values() {
         let inputs = [Some(x.clone()), Some(target.clone()), None];
         apply(&CROSS_ENTROPY, &inputs, &attrs).unwrap()[0].item().unwrap().as_f64()
     };
-    let rows = [[1.0f64, 2.0, 3.0], [1.0, 2.0, 4.0]].map(|r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
+    let rows =
+        [[1.0f64, 2.0, 3.0], [1.0, 2.0, 4.0]].map(|r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
     let hard = ((rows[0] - 1.0) + (rows[1] - 4.0)) / 2.0;
     assert!((value(0.0) - hard).abs() < 1e-14);
     let even = (3.0 * rows[0] - 6.0 + 3.0 * rows[1] - 7.0) / 6.0;
@@ -106,7 +117,8 @@ fn large_offsets_cost_no_accuracy() {
     assert!((loss.item().unwrap().as_f64() - 2.4076059644443806).abs() < 1e-6);
     let one = Tensor::scalar(1.0, DType::F32).unwrap();
     let targets = [x.clone()];
-    let g = differentiate(&[(loss, Some(one))], Some(&targets), false, false).unwrap().swap_remove(0);
+    let g =
+        differentiate(&[(loss, Some(one))], Some(&targets), false, false).unwrap().swap_remove(0);
     let want = [-0.9099694, 0.24472848, 0.66524094];
     for (g, w) in g.unwrap().to_vec::<f64>().unwrap().iter().zip(want) {
         assert!((g - w).abs() < 1e-6);
@@ -136,17 +148,22 @@ fn second_gradients_and_the_weights_gradient() {
         Tensor::from_slice(&v, t.shape()).unwrap()
     };
     let (_, square) = run(&x, &weight);
-    let g2 = differentiate(&[(square, None)], Some(&[x.clone()]), false, false).unwrap().swap_remove(0);
+    let g2 =
+        differentiate(&[(square, None)], Some(&[x.clone()]), false, false).unwrap().swap_remove(0);
     for (i, g) in g2.unwrap().to_vec::<f64>().unwrap().iter().enumerate() {
-        let d = value(&run(&moved(&x, i, 1e-5), &weight).1) - value(&run(&moved(&x, i, -1e-5), &weight).1);
+        let d = value(&run(&moved(&x, i, 1e-5), &weight).1)
+            - value(&run(&moved(&x, i, -1e-5), &weight).1);
         assert!((d / 2e-5 - g).abs() < 1e-8, "{i}");
     }
     weight.set_requires_grad(true).unwrap();
     let (loss, _) = run(&x, &weight);
-    let gw = differentiate(&[(loss, None)], Some(&[weight.clone()]), false, false).unwrap().swap_remove(0);
+    let gw = differentiate(&[(loss, None)], Some(&[weight.clone()]), false, false)
+        .unwrap()
+        .swap_remove(0);
     let weight = weight.detach();
     for (i, g) in gw.unwrap().to_vec::<f64>().unwrap().iter().enumerate() {
-        let d = value(&run(&x, &moved(&weight, i, 1e-5)).0) - value(&run(&x, &moved(&weight, i, -1e-5)).0);
+        let d = value(&run(&x, &moved(&weight, i, 1e-5)).0)
+            - value(&run(&x, &moved(&weight, i, -1e-5)).0);
         assert!((d / 2e-5 - g).abs() < 1e-8, "{i}");
     }
 }
@@ -155,7 +172,10 @@ fn second_gradients_and_the_weights_gradient() {
 fn nothing_left_to_average_is_nan() {
     let value = |x: &Tensor, target: &Tensor, reduction: &str| {
         let inputs = [Some(x.clone()), Some(target.clone()), None];
-        apply(&CLASS_LOSS, &inputs, &attrs(reduction, 0.0, true)).unwrap()[0].item().unwrap().as_f64()
+        apply(&CLASS_LOSS, &inputs, &attrs(reduction, 0.0, true)).unwrap()[0]
+            .item()
+            .unwrap()
+            .as_f64()
     };
     let (x, none) = (wave(&[0, 3], DType::F32), targets(&[0], 3));
     assert!(value(&x, &none, "mean").is_nan());
@@ -185,7 +205,10 @@ fn wrong_arguments_are_explained() {
     assert_eq!(fails(&x, wave(&[4, 9], DType::F32), None).kind, Kind::Shape);
     assert_eq!(fails(&x, targets(&[4], 3), Some(wave(&[9], DType::F32))).kind, Kind::Shape);
     assert_eq!(fails(&x, targets(&[4], 3), Some(wave(&[10], DType::F64))).kind, Kind::Type);
-    assert_eq!(fails(&Tensor::scalar(1.0, DType::F32).unwrap(), targets(&[], 1), None).kind, Kind::Shape);
+    assert_eq!(
+        fails(&Tensor::scalar(1.0, DType::F32).unwrap(), targets(&[], 1), None).kind,
+        Kind::Shape
+    );
 }
 
 #[test]

@@ -97,8 +97,13 @@ fn evaluate(c: &Call) -> Result<Outs> {
     let Some((mean, var)) = running(c)? else {
         return Err(Error::runtime("running_mean must be defined in evaluation mode"));
     };
-    let inputs =
-        [c.opt(0).cloned(), Some(mean.detach()), Some(var.detach()), c.opt(3).cloned(), c.opt(4).cloned()];
+    let inputs = [
+        c.opt(0).cloned(),
+        Some(mean.detach()),
+        Some(var.detach()),
+        c.opt(3).cloned(),
+        c.opt(4).cloned(),
+    ];
     apply(&NORMALIZE, &inputs, &[c.attr(2).clone()])
 }
 
@@ -149,9 +154,10 @@ pub(super) fn instance_norm(c: &Call) -> Result<Outs> {
         let _mode = NoGrad::new();
         let over_batch = |t: &Tensor| {
             let t = view::reshape(&t.detach(), &[x.shape()[0], channels])?;
-            call(&reduce::MEAN, &[&t], &[0usize.into()])
+            call(&reduce::MEAN, &[&t], &[0usize.into(), false.into()])
         };
-        let unbiased = t::scale(&over_batch(&outs[1])?, positions as f64 / (positions as f64 - 1.0))?;
+        let unbiased =
+            t::scale(&over_batch(&outs[1])?, positions as f64 / (positions as f64 - 1.0))?;
         track(mean, &over_batch(&outs[2])?, c.float(1))?;
         track(var, &unbiased, c.float(1))?;
     }

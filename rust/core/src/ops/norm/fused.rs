@@ -344,16 +344,16 @@ fn normalize_vjp(v: &Vjp) -> Result<Grads> {
     let plan = Plan::of(BATCH.name, x.shape(), &[], v.call().float(0))?;
     let column = |t: &Tensor| view::reshape(t, &[1, plan.channels, 1]);
     let whole = |t: &Tensor| view::reshape(t, &[plan.n, plan.channels, plan.seg]);
-    let per_channel = |t: &Tensor| {
-        crate::apply::call(&reduce::SUM, &[t], &[(&[0i64, 2][..]).into()])
-    };
+    let per_channel =
+        |t: &Tensor| crate::apply::call(&reduce::SUM, &[t], &[(&[0i64, 2][..]).into()]);
     let (mean, var) = (v.x(1).detach(), v.x(2).detach());
     let shifted = t::add(&var, &Tensor::number(Number::Float(plan.eps))?)?;
     let scale = column(&crate::apply::call(&e::rsqrt, &[&shifted], &[])?)?;
     let (g, x) = (whole(&g)?, whole(x)?);
     let mut out: Grads = smallvec![None; v.inputs.len()];
     if v.needs(0) {
-        let factor = v.opt_x(3).map_or_else(|| Ok(scale.clone()), |w| t::mul(&scale, &column(w)?))?;
+        let factor =
+            v.opt_x(3).map_or_else(|| Ok(scale.clone()), |w| t::mul(&scale, &column(w)?))?;
         out[0] = Some(view::reshape(&t::mul(&g, &factor)?, v.shape(0))?);
     }
     if v.needs(3) {

@@ -86,6 +86,13 @@ impl<T> Ptr<T> {
     }
 
     /// # Safety
+    /// As for `at`.
+    pub(crate) unsafe fn skip(self, n: usize) -> Self {
+        // SAFETY: passed on.
+        Self(unsafe { self.at(n) })
+    }
+
+    /// # Safety
     /// `i` lies inside the memory, or one past it.
     #[inline(always)]
     pub(crate) unsafe fn at(self, i: usize) -> *mut T {
@@ -156,6 +163,162 @@ pub(crate) unsafe fn row_max<T: Real>(x: *const T, n: usize) -> T {
         }
     });
     fold(&m, larger)
+}
+
+/// Room for the exponentials of a chunk.
+pub(crate) type Buffer<T> = [T; CHUNK];
+
+/// `exp` of `n` elements. The length must not be a constant: LLVM would unroll the loop and not vectorize it.
+#[inline(always)]
+unsafe fn exp_run<T: Real, M: Math<T>>(x: *const T, n: usize, a: T, b: T, out: *mut T) {
+    for i in 0..n {
+        // SAFETY: the caller gives n elements and room for as many.
+        unsafe { *out.add(i) = M::exp((*x.add(i) - a) - b) };
+    }
+}
+
+/// `exp((x - a) - b)` of up to CHUNK elements; gives their number filled up to whole blocks, with zeros.
+#[inline(always)]
+pub(crate) unsafe fn exp_chunk<T: Real, M: Math<T>>(
+    x: *const T,
+    n: usize,
+    a: T,
+    b: T,
+    buffer: &mut Buffer<T>,
+) -> usize {
+    let rest = n % LANES;
+    let mut tail = [T::LOWEST; LANES];
+    // SAFETY: the caller gives n elements; whole blocks of them fit the buffer.
+    unsafe {
+        std::ptr::copy_nonoverlapping(x.add(n - rest), tail.as_mut_ptr(), rest);
+        let padded = if rest == 0 { 0 } else { LANES };
+        let mut done = 0;
+        for (from, count) in [(x, n - rest), (tail.as_ptr(), padded)] {
+            exp_run::<T, M>(from, count, a, b, buffer.as_mut_ptr().add(done));
+            done += count;
+        }
+        done
+    }
+}
+
+/// `exp((x - a) - b)` of up to CHUNK / LANES rows, `step` apart, of `len` lanes.
+#[inline(always)]
+pub(crate) unsafe fn exp_rows<T: Real, M: Math<T>>(
+    x: *const T,
+    step: usize,
+    len: usize,
+    rows: usize,
+    (a, b): (&Block<T>, &Block<T>),
+    buffer: &mut Buffer<T>,
+) {
+    let to = buffer.as_mut_ptr();
+    // SAFETY: the caller gives the rows, and no more than fit the buffer.
+    unsafe {
+        for k in 0..rows {
+            let mut v = load(x.add(k * step), len, T::ZERO);
+            for l in 0..LANES {
+                v[l] = (v[l] - a[l]) - b[l];
+            }
+            store(to.add(k * LANES), LANES, &v);
+        }
+        exp_run::<T, M>(to, rows * LANES, T::ZERO, T::ZERO, to);
+    }
+}
+
+/// The sum of `exp(x - m)` over `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn exp_sum<T: Real, M: Math<T>>(
+    x: *const T,
+    n: usize,
+    m: T,
+    buffer: &mut Buffer<T>,
+) -> f64 {
+    let mut total = 0.0;
+    for start in (0..n).step_by(CHUNK) {
+        // SAFETY: chunks partition the caller's elements.
+        unsafe {
+            let len = (n - start).min(CHUNK);
+            let padded = exp_chunk::<T, M>(x.add(start), len, m, T::ZERO, buffer);
+            total += buffer_sum(buffer, padded);
+        }
+    }
+    total
+}
+
+/// The sum of the first `n` elements, whole blocks.
+#[inline(always)]
+pub(crate) fn buffer_sum<T: Real>(buffer: &Buffer<T>, n: usize) -> f64 {
+    let mut acc = [T::ZERO; LANES];
+    for block in buffer[..n].as_chunks::<LANES>().0 {
+        for l in 0..LANES {
+            acc[l] += block[l];
+        }
+    }
+    sum_lanes(&acc)
+}
+
+/// Sums of each lane of `exp(x - m)` over `n` rows, `step` apart.
+#[inline(always)]
+pub(crate) unsafe fn exp_column_sum<T: Real, M: Math<T>>(
+    x: *const T,
+    step: usize,
+    len: usize,
+    n: usize,
+    m: &Block<T>,
+    buffer: &mut Buffer<T>,
+) -> Block<T> {
+    let mut total = [T::ZERO; LANES];
+    for start in (0..n).step_by(CHUNK / LANES) {
+        let rows = (n - start).min(CHUNK / LANES);
+        // SAFETY: runs of rows partition the caller's.
+        unsafe {
+            exp_rows::<T, M>(x.add(start * step), step, len, rows, (m, &[T::ZERO; LANES]), buffer);
+        }
+        let mut acc = [T::ZERO; LANES];
+        for row in buffer[..rows * LANES].as_chunks::<LANES>().0 {
+            for l in 0..LANES {
+                acc[l] += row[l];
+            }
+        }
+        for l in 0..LANES {
+            total[l] += acc[l];
+        }
+    }
+    total
+}
+
+/// The logarithm of each lane. The length is hidden for the reason given at `exp_run`.
+#[inline(always)]
+pub(crate) fn log_lanes<T: Real, M: Math<T>>(v: &mut Block<T>) {
+    for v in &mut v[..std::hint::black_box(LANES)] {
+        *v = M::log(*v);
+    }
+}
+
+/// Rows of at most so many elements are turned into columns.
+pub(crate) const SHORT: usize = 16;
+pub(crate) type Tile<T> = [Block<T>; SHORT];
+
+/// Up to LANES rows of `n` <= SHORT elements as columns.
+#[inline(always)]
+pub(crate) unsafe fn turn<T: Real>(from: *const T, rows: usize, n: usize, to: &mut Tile<T>) {
+    for (k, column) in to.iter_mut().enumerate().take(n) {
+        for (r, v) in column.iter_mut().enumerate().take(rows) {
+            // SAFETY: the caller gives rows * n elements.
+            *v = unsafe { *from.add(r * n + k) };
+        }
+    }
+}
+
+/// The reverse of `turn`.
+#[inline(always)]
+pub(crate) unsafe fn turn_back<T: Real>(from: &Tile<T>, rows: usize, n: usize, to: *mut T) {
+    for (k, column) in from.iter().enumerate().take(n) {
+        for (r, v) in column.iter().enumerate().take(rows) {
+            // SAFETY: the caller gives rows * n elements.
+            unsafe { *to.add(r * n + k) = *v };
+        }
+    }
 }
 
 /// Runs the body for each block of a range: `i` where it starts, `len` its lanes, constant in full ones.

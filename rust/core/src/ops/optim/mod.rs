@@ -201,7 +201,10 @@ struct Work {
 fn check(lists: &[List], i: usize) -> Result<()> {
     let p = &lists[0].1[i];
     if !p.dtype().is_float() {
-        return Err(Error::type_(format!("params[{i}] must be of a float dtype, it is {}", p.dtype().name())));
+        return Err(Error::type_(format!(
+            "params[{i}] must be of a float dtype, it is {}",
+            p.dtype().name()
+        )));
     }
     for (slot, (name, list)) in lists.iter().enumerate() {
         let t = &list[i];
@@ -219,7 +222,9 @@ fn check(lists: &[List], i: usize) -> Result<()> {
                 t.device()
             )));
         }
-        if !t.dtype().is_float() || (t.dtype() == DType::F64 && p.dtype() != DType::F64 && slot != GRAD) {
+        if !t.dtype().is_float()
+            || (t.dtype() == DType::F64 && p.dtype() != DType::F64 && slot != GRAD)
+        {
             return Err(Error::type_(format!(
                 "params[{i}] is of {}, but {name}[{i}] of {}",
                 p.dtype().name(),

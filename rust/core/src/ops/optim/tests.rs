@@ -26,7 +26,8 @@ const FLOATS: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::F64];
 fn sgd_with_momentum_by_hand() {
     for dtype in FLOATS {
         let (p, g, b) = (t(&[1.0, -2.0], dtype), t(&[0.5, 1.0], dtype), t(&[7.0, 7.0], dtype));
-        let mut how = Sgd { lr: 0.5, momentum: 0.5, weight_decay: 0.25, first: true, ..Sgd::default() };
+        let mut how =
+            Sgd { lr: 0.5, momentum: 0.5, weight_decay: 0.25, first: true, ..Sgd::default() };
         let list = std::slice::from_ref::<Tensor>;
         sgd_step(list(&p), list(&g), Some(list(&b)), &how).unwrap();
         // The buffer is g + p / 4, whatever it was.
@@ -63,25 +64,34 @@ fn wave(n: usize, f: f64) -> Vec<f64> {
 
 #[test]
 fn adam_follows_the_paper() {
-    let how = Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, ..Adam::default() };
+    let how =
+        Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, ..Adam::default() };
     for dtype in [DType::F32, DType::F64] {
-        for (decoupled, maximize, amsgrad) in [(false, false, false), (true, false, true), (true, true, false)] {
+        for (decoupled, maximize, amsgrad) in
+            [(false, false, false), (true, false, true), (true, true, false)]
+        {
             let how = Adam { decoupled, maximize, ..how };
             let sizes = [3, 70_000, 0, 33];
             let params: Vec<Tensor> = sizes.iter().map(|&n| t(&wave(n, 0.7), dtype)).collect();
-            let state = || -> Vec<Tensor> { sizes.iter().map(|&n| t(&vec![0.0; n], dtype)).collect() };
+            let state =
+                || -> Vec<Tensor> { sizes.iter().map(|&n| t(&vec![0.0; n], dtype)).collect() };
             let (m, v, most) = (state(), state(), state());
             let mut expected: Vec<Vec<f64>> = sizes.iter().map(|&n| wave(n, 0.7)).collect();
             let mut memory: Vec<Vec<[f64; 3]>> = sizes.iter().map(|&n| vec![[0.0; 3]; n]).collect();
             for step in 1..4 {
-                let slopes: Vec<Vec<f64>> = sizes.iter().map(|&n| wave(n, 0.3 * f64::from(step))).collect();
+                let slopes: Vec<Vec<f64>> =
+                    sizes.iter().map(|&n| wave(n, 0.3 * f64::from(step))).collect();
                 let grads: Vec<Tensor> = slopes.iter().map(|s| t(s, dtype)).collect();
                 let most = amsgrad.then_some(&most[..]);
                 adam_step(&params, &grads, &m, &v, most, &[step.into(); 4], &how).unwrap();
                 for i in 0..4 {
                     for j in 0..sizes[i] {
                         let g = grads[i].dtype();
-                        let g = if g == DType::F32 { f64::from(slopes[i][j] as f32) } else { slopes[i][j] };
+                        let g = if g == DType::F32 {
+                            f64::from(slopes[i][j] as f32)
+                        } else {
+                            slopes[i][j]
+                        };
                         naive_adam(&mut expected[i][j], g, &mut memory[i][j], step, &how, amsgrad);
                     }
                 }
@@ -129,14 +139,16 @@ fn strided_tensors_are_updated_in_place() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let p = t(&[1.0, 2.0], DType::F32);
     let how = Sgd { lr: 1.0, ..Sgd::default() };
-    let fails = |params: &[Tensor], grads: &[Tensor]| sgd_step(params, grads, None, &how).err().unwrap();
+    let fails =
+        |params: &[Tensor], grads: &[Tensor]| sgd_step(params, grads, None, &how).err().unwrap();
     let good = t(&[1.0, 1.0], DType::F32);
     let e = fails(&[p.clone(), p.clone()], &[good.clone(), t(&[1.0], DType::F32)]);
     assert!(e.to_string().contains("params[1] has shape (2,), but grads[1] (1,)"), "{e}");
     fails(&[p.clone()], &[]);
     fails(&[t(&[1.0], DType::I64)], &[t(&[1.0], DType::F32)]);
     fails(&[p.clone()], &[t(&[1.0, 1.0], DType::I64)]);
-    let wide = p.alias(crate::layout::Layout { strides: smallvec::smallvec![0], ..p.layout().clone() });
+    let wide =
+        p.alias(crate::layout::Layout { strides: smallvec::smallvec![0], ..p.layout().clone() });
     fails(&[wide], &[good.clone()]);
     assert_eq!(p.to_vec::<f32>().unwrap(), [1.0, 2.0]);
     let list = std::slice::from_ref::<Tensor>;
@@ -158,7 +170,8 @@ fn the_gpu_takes_the_same_steps() {
     };
     let n = 1003;
     let [g, zero] = [wave(n, 0.3), vec![0.0; n]];
-    let adam = Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, ..Adam::default() };
+    let adam =
+        Adam { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, ..Adam::default() };
     let rms = RmsProp { lr: 0.01, alpha: 0.9, eps: 1e-6, momentum: 0.9, ..RmsProp::default() };
     let mut results = Vec::new();
     for side in 0..2 {

@@ -92,7 +92,8 @@ fn exponential(c: &Call) -> Result<Outs> {
     let number = |v: f64| Tensor::number(Number::Float(v));
     let u = call(&UNIFORM, &[], &attrs)?;
     let minus = call(&e::log1p, &[&call(&e::neg, &[&u], &[])?], &[])?;
-    let standard = call(&e::maximum, &[&call(&e::neg, &[&minus], &[])?, &number(2f64.powi(-25))?], &[])?;
+    let standard =
+        call(&e::maximum, &[&call(&e::neg, &[&minus], &[])?, &number(2f64.powi(-25))?], &[])?;
     let scaled = call(&e::mul, &[&standard, &number(1.0 / lambda)?], &[])?;
     Ok(smallvec![cast::to(&scaled, dtype)?])
 }

@@ -19,11 +19,8 @@ pub(super) struct Kind {
 }
 
 pub(super) static WORDS: Kind = Kind { key: "random.words", per: 4, make: "return w;" };
-pub(super) static NARROW: Kind = Kind {
-    key: "random.narrow",
-    per: 4,
-    make: "return vec4<u32>(narrow(w.xy), narrow(w.zw));",
-};
+pub(super) static NARROW: Kind =
+    Kind { key: "random.narrow", per: 4, make: "return vec4<u32>(narrow(w.xy), narrow(w.zw));" };
 pub(super) static WIDE: Kind =
     Kind { key: "random.wide", per: 2, make: "return vec4<u32>(wide(w), 0u, 0u);" };
 
@@ -113,7 +110,8 @@ pub(super) fn multinomial(x: &Tensor, out: &Tensor, replacement: bool, place: Pl
     ];
     let status = Tensor::zeros(&[1], DType::U32, Device::Gpu)?;
     if replacement {
-        let source = || concat!(include_str!("weights.wgsl"), include_str!("look_up.wgsl")).to_owned();
+        let source =
+            || concat!(include_str!("weights.wgsl"), include_str!("look_up.wgsl")).to_owned();
         let kernel = Kernel { key: "random.look_up", source: &source };
         let buffers = [x.buffer(), out.buffer(), status.buffer()];
         gpu.dispatch(&kernel, &buffers, &params, gpu.fold_groups((rows * samples) as u64))?;

@@ -29,11 +29,7 @@ pub static MULTINOMIAL: OpDef = OpDef::kernel(
     "Indices drawn with the row's weights as probabilities",
     infer,
     |c, o| {
-        if c.x(0).dtype() == DType::F64 {
-            draw::<f64>(c, &o[0])
-        } else {
-            draw::<f32>(c, &o[0])
-        }
+        if c.x(0).dtype() == DType::F64 { draw::<f64>(c, &o[0]) } else { draw::<f32>(c, &o[0]) }
     },
 )
 .gpu(|c, o| gpu::multinomial(c.x(0), &o[0], c.flag(1), Place::of(c, 2)))
@@ -46,7 +42,10 @@ fn infer(c: &Call) -> Result<Specs> {
         [_] => smallvec![],
         &[rows, _] => smallvec![rows],
         other => {
-            return Err(Error::runtime(format!("weights must be 1 or 2 dim, got shape {}", show(other))));
+            return Err(Error::runtime(format!(
+                "weights must be 1 or 2 dim, got shape {}",
+                show(other)
+            )));
         }
     };
     let n = x.shape()[x.ndim() - 1];
@@ -57,7 +56,9 @@ fn infer(c: &Call) -> Result<Specs> {
         return Err(Error::runtime(format!("cannot sample num_samples <= 0, got {samples}")));
     }
     if n > MOST {
-        return Err(Error::runtime(format!("there are {n} categories; at most {MOST} are possible")));
+        return Err(Error::runtime(format!(
+            "there are {n} categories; at most {MOST} are possible"
+        )));
     }
     if !c.flag(1) && samples as u64 > n as u64 {
         return Err(Error::runtime(format!(
@@ -86,7 +87,9 @@ impl Fault {
         Error::runtime(match self {
             Self::Invalid => "the weights contain inf, nan or an element < 0",
             Self::Zero => "the weights of a row have the sum 0",
-            Self::TooFew => "a row has fewer weights above 0 than samples are to be drawn without replacement",
+            Self::TooFew => {
+                "a row has fewer weights above 0 than samples are to be drawn without replacement"
+            }
         })
     }
 }
@@ -94,7 +97,9 @@ impl Fault {
 type Checked = std::result::Result<(), Fault>;
 
 /// A float type that weights are added in.
-trait Real: Element + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> {
+trait Real:
+    Element + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+{
     /// Uniforms on [0, 1).
     fn uniforms(p: Place, n: usize) -> Vec<Self>;
     /// Standard exponential numbers `start..start + n` of a fill; `start` is even.
@@ -116,7 +121,8 @@ impl Real for f32 {
         unsafe { rng::fill_u32(p.seed, p.at(start, 4), words.as_mut_ptr(), skip + n) };
         // The middle of the word's interval in (0, 1].
         let unit = |w: u32| {
-            ((w >> 16) as f32 * 65536.0 + (w & 0xFFFF) as f32) * (1.0 / 4_294_967_296.0) + 1.0 / 8_589_934_592.0
+            ((w >> 16) as f32 * 65536.0 + (w & 0xFFFF) as f32) * (1.0 / 4_294_967_296.0)
+                + 1.0 / 8_589_934_592.0
         };
         words[skip..].iter().map(|&w| -m32::log(unit(w))).collect()
     }

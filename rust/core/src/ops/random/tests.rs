@@ -34,7 +34,8 @@ fn size(n: i64) -> Attr {
 fn uniforms_stay_below_the_upper_end() {
     for dtype in [DType::F16, DType::BF16, DType::F32, DType::F64] {
         for (low, high) in [(0.0, 1.0), (-3.0, 5.0), (1000.0, 1000.5), (2.0, 2.0)] {
-            let t = drawn(&UNIFORM, [size(5000), low.into(), high.into()], dtype, &Attr::None).unwrap();
+            let t =
+                drawn(&UNIFORM, [size(5000), low.into(), high.into()], dtype, &Attr::None).unwrap();
             let v = t.to_vec::<f64>().unwrap();
             assert!(v.iter().all(|&v| v >= low && (v < high || low == high)), "{dtype:?} {low}");
             // Half types have no number between 1000 and 1000.5.
@@ -44,7 +45,8 @@ fn uniforms_stay_below_the_upper_end() {
             assert!(!fine || off <= 0.05 * (high - low), "{dtype:?} {mean}");
         }
     }
-    let whole = drawn(&UNIFORM, [size(40_003), 0.0.into(), 1.0.into()], DType::F32, &Attr::None).unwrap();
+    let whole =
+        drawn(&UNIFORM, [size(40_003), 0.0.into(), 1.0.into()], DType::F32, &Attr::None).unwrap();
     let mut plain = vec![0f32; 40_003];
     let (seed, offset) = (-7_000_000_000i64 as u64, u64::from(u32::MAX) - 2);
     // SAFETY: the buffer has that many elements.
@@ -118,17 +120,16 @@ fn the_gpu_draws_the_same_words_integers_and_uniforms() {
         assert_eq!(words(Attr::None), words(ON_GPU));
         for (low, high) in [(0.0, 1.0), (-0.3, 7.7)] {
             let draw = |device: &Attr| {
-                bits(&drawn(&UNIFORM, [size(n), low.into(), high.into()], DType::F32, device).unwrap())
+                bits(
+                    &drawn(&UNIFORM, [size(n), low.into(), high.into()], DType::F32, device)
+                        .unwrap(),
+                )
             };
             assert_eq!(draw(&Attr::None), draw(&ON_GPU));
         }
-        for (low, last) in [
-            (-5, 5),
-            (0, i64::from(u32::MAX)),
-            (1, 1 << 32),
-            (-9, 1 << 45),
-            (i64::MIN, i64::MAX),
-        ] {
+        for (low, last) in
+            [(-5, 5), (0, i64::from(u32::MAX)), (1, 1 << 32), (-9, 1 << 45), (i64::MIN, i64::MAX)]
+        {
             let draw = |device: &Attr| {
                 bits(&drawn(&INT, [size(n), low.into(), last.into()], DType::I64, device).unwrap())
             };
@@ -157,7 +158,9 @@ fn the_gpu_draws_the_same_halves() {
     for dtype in [DType::F16, DType::BF16] {
         for (low, high) in [(0.0, 1.0), (-0.3, 7.7), (100.0, 101.0)] {
             let draw = |device: &Attr| {
-                raw_halves(&drawn(&UNIFORM, [size(3001), low.into(), high.into()], dtype, device).unwrap())
+                raw_halves(
+                    &drawn(&UNIFORM, [size(3001), low.into(), high.into()], dtype, device).unwrap(),
+                )
             };
             assert_eq!(draw(&Attr::None), draw(&ON_GPU));
         }
@@ -170,13 +173,17 @@ fn the_gpu_draws_normals_within_four_ulp() {
         return;
     }
     let draw = |device: &Attr| {
-        let t = drawn(&NORMAL, [size(100_000), 0.0.into(), 1.0.into()], DType::F32, device).unwrap();
+        let t =
+            drawn(&NORMAL, [size(100_000), 0.0.into(), 1.0.into()], DType::F32, device).unwrap();
         t.to_vec::<f32>().unwrap()
     };
     let (cpu, gpu) = (draw(&Attr::None), draw(&ON_GPU));
     for (a, b) in cpu.chunks(2).zip(gpu.chunks(2)) {
         let unit = a[0].abs().max(a[1].abs()) * f32::EPSILON;
-        assert!((a[0] - b[0]).abs() <= 4.0 * unit && (a[1] - b[1]).abs() <= 4.0 * unit, "{a:?} {b:?}");
+        assert!(
+            (a[0] - b[0]).abs() <= 4.0 * unit && (a[1] - b[1]).abs() <= 4.0 * unit,
+            "{a:?} {b:?}"
+        );
     }
 }
 
@@ -236,8 +243,9 @@ fn multinomial_picks_the_same_on_the_gpu() {
         return;
     }
     for (rows, n) in [(1, 5), (3, 257), (2, 5000)] {
-        let values: Vec<f32> =
-            (0..rows * n).map(|i| if i % 3 == 0 { 0.0 } else { (i * 37 % 101) as f32 * 0.01 + 0.1 }).collect();
+        let values: Vec<f32> = (0..rows * n)
+            .map(|i| if i % 3 == 0 { 0.0 } else { (i * 37 % 101) as f32 * 0.01 + 0.1 })
+            .collect();
         let cpu = Tensor::from_slice(&values, &[rows, n]).unwrap();
         let gpu = cast::to_device(&cpu, Device::Gpu).unwrap();
         for replacement in [true, false] {

@@ -25,14 +25,8 @@ struct Job<T> {
 
 /// `a` is the input, or the gradient with `b` the output; all are contiguous.
 pub(super) fn run<T: Real>(a: &Tensor, b: &Tensor, y: &Tensor, s: Shape, kind: Kind) {
-    let job = Job::<T> {
-        a: Ptr::of(a),
-        b: Ptr::of(b),
-        y: Ptr::of(y),
-        n: s.n,
-        inner: s.inner,
-        kind,
-    };
+    let job =
+        Job::<T> { a: Ptr::of(a), b: Ptr::of(b), y: Ptr::of(y), n: s.n, inner: s.inner, kind };
     // SAFETY (all three): tasks partition the rows or columns of tensors that outlive the call.
     if s.inner > 1 {
         let tasks = s.outer * s.inner.div_ceil(LANES);
@@ -249,13 +243,15 @@ unsafe fn tile<T: Real, M: Math<T>>(
             }
             Kind::SoftmaxGrad => {
                 let s = column_sums!(T, n, |k, acc| {
-                    let (g, y) = (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
+                    let (g, y) =
+                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
                     for l in 0..LANES {
                         acc[l] = M::fma(g[l], y[l], acc[l]);
                     }
                 });
                 for k in 0..n {
-                    let (g, mut v) = (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
+                    let (g, mut v) =
+                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
                     for l in 0..LANES {
                         v[l] = v[l] * (g[l] - s[l]);
                     }
@@ -271,7 +267,8 @@ unsafe fn tile<T: Real, M: Math<T>>(
                 });
                 let mut v = [T::ZERO; LANES];
                 for k in 0..n {
-                    let (g, o) = (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
+                    let (g, o) =
+                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
                     for l in 0..LANES {
                         v[l] = g[l] - M::exp(o[l]) * s[l];
                     }
@@ -299,7 +296,8 @@ unsafe fn short_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>
                 }
             }
             let [a, b, y] = &mut tiles;
-            let (a, b, y) = (a.as_ptr().cast::<T>(), b.as_ptr().cast::<T>(), y.as_mut_ptr().cast::<T>());
+            let (a, b, y) =
+                (a.as_ptr().cast::<T>(), b.as_ptr().cast::<T>(), y.as_mut_ptr().cast::<T>());
             tile::<T, M>(a, b, y, n, LANES, LANES, job.kind);
             let to = job.y.at(start * n);
             for r in 0..rows {

@@ -34,8 +34,7 @@ pub(super) fn run(a: &Tensor, b: &Tensor, y: &Tensor, s: Shape, kind: Kind) -> R
     };
     let rows = s.outer * s.inner;
     let offset = |t: &Tensor| t.layout().offset as u32;
-    let params =
-        [rows as u32, s.n as u32, s.inner as u32, offset(a), offset(b), offset(y)];
+    let params = [rows as u32, s.n as u32, s.inner as u32, offset(a), offset(b), offset(y)];
     let gpu = y.buffer().gpu();
     gpu.dispatch(
         &Kernel { key: &key, source: &source },

@@ -47,12 +47,9 @@ const SHAPES: &[(&[usize], usize)] = &[
 #[test]
 fn values_along_any_dimension() {
     for &(shape, dim) in SHAPES {
-        for (dtype, tolerance) in [
-            (DType::F32, 2e-6),
-            (DType::F64, 1e-14),
-            (DType::F16, 1e-3),
-            (DType::BF16, 8e-3),
-        ] {
+        for (dtype, tolerance) in
+            [(DType::F32, 2e-6), (DType::F64, 1e-14), (DType::F16, 1e-3), (DType::BF16, 8e-3)]
+        {
             let x = wave(shape, dtype);
             for (op, log) in [(&SOFTMAX, false), (&LOG_SOFTMAX, true)] {
                 let y = call(op, &[&x], &[dim.into()]).unwrap();
@@ -70,13 +67,17 @@ fn strides_casts_and_special_values() {
     let y = call(&SOFTMAX, &[&t], &[0usize.into()]).unwrap();
     check(&y, &naive(&t, 0, false), 2e-6);
     let ints = Tensor::from_slice(&[1i64, 1], &[2]).unwrap();
-    assert_eq!(call(&SOFTMAX, &[&ints], &[0usize.into()]).err().unwrap().kind, crate::error::Kind::Type);
+    assert_eq!(
+        call(&SOFTMAX, &[&ints], &[0usize.into()]).err().unwrap().kind,
+        crate::error::Kind::Type
+    );
     let y = call(&SOFTMAX, &[&ints], &[0usize.into(), DType::F64.into()]).unwrap();
     assert_eq!(y.to_vec::<f64>().unwrap(), [0.5, 0.5]);
     for n in [3, 40] {
         let mut v = vec![1.0f32; n];
         v[1] = f32::NEG_INFINITY;
-        let y = call(&SOFTMAX, &[&Tensor::from_slice(&v, &[n]).unwrap()], &[0usize.into()]).unwrap();
+        let y =
+            call(&SOFTMAX, &[&Tensor::from_slice(&v, &[n]).unwrap()], &[0usize.into()]).unwrap();
         assert_eq!(y.to_vec::<f32>().unwrap()[1], 0.0);
         for bad in [f32::NAN, f32::INFINITY] {
             v[1] = bad;
@@ -92,7 +93,8 @@ fn strides_casts_and_special_values() {
         let y = call(&SOFTMAX, &[&wave(shape, DType::F32)], &[(-1i64).into()]).unwrap();
         assert_eq!(y.shape(), shape);
     }
-    let one = call(&SOFTMAX, &[&Tensor::scalar(3.0, DType::F32).unwrap()], &[0usize.into()]).unwrap();
+    let one =
+        call(&SOFTMAX, &[&Tensor::scalar(3.0, DType::F32).unwrap()], &[0usize.into()]).unwrap();
     assert_eq!(one.item().unwrap(), Number::Float(1.0));
 }
 
@@ -117,7 +119,12 @@ fn gradients_of_gradients_are_the_finite_differences() {
                 .unwrap()
                 .swap_remove(0)
                 .unwrap();
-            (l.item().unwrap().as_f64(), g.to_vec::<f64>().unwrap(), l2.item().unwrap().as_f64(), g2.to_vec::<f64>().unwrap())
+            (
+                l.item().unwrap().as_f64(),
+                g.to_vec::<f64>().unwrap(),
+                l2.item().unwrap().as_f64(),
+                g2.to_vec::<f64>().unwrap(),
+            )
         };
         let x = wave(&shape, DType::F64);
         let (_, g, _, g2) = losses(&x);
@@ -167,7 +174,8 @@ fn gpu_agrees_with_cpu() {
             check(&on_gpu, &d.to_vec::<f64>().unwrap(), 2e-5);
         }
     }
-    let special = Tensor::from_slice(&[1.0f32, f32::NAN, 2.0, 1.0, f32::NEG_INFINITY, 1.0], &[2, 3]).unwrap();
+    let special =
+        Tensor::from_slice(&[1.0f32, f32::NAN, 2.0, 1.0, f32::NEG_INFINITY, 1.0], &[2, 3]).unwrap();
     let y = call(&SOFTMAX, &[&gpu(&special)], &[1usize.into()]).unwrap().to_vec::<f32>().unwrap();
     assert!(y[..3].iter().all(|v| v.is_nan()));
     assert_eq!(y[3..], [0.5, 0.0, 0.5]);
