@@ -1,7 +1,7 @@
-"""From one sample of an op to its calls: dtypes, memory layouts, devices; and the comparison of results.
+"""From one sample of an op to its calls: dtypes, layouts, devices; and the comparison of results.
 
-A sample is (arguments, keyword arguments) whose arrays are numpy's. Arrays of float64 are values and
-take the dtype under test, int64 arrays are indices and bool arrays are masks: both stay.
+A sample is (arguments, keyword arguments) whose arrays are numpy's. Arrays of float64 are values
+and take the dtype under test, int64 arrays are indices and bool arrays are masks: both stay.
 """
 
 import os
@@ -22,6 +22,12 @@ LAYOUTS = ("contiguous", "transposed", "sliced", "stepped", "broadcast")
 REFUSALS = (TypeError, RuntimeError, NotImplementedError, ValueError, IndexError)
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def plain_dtype(name):
+    """A dtype that the op takes."""
+    integers = TABLE[name].get("class") == "Bits" or name == "bitwise_not"
+    return "int64" if integers else "float32"
 
 
 def numpy_dtype(name):
@@ -156,7 +162,7 @@ def unequal(actual, expected, rel, absolute, signs=False):
 
 
 def difference(actual, expected, rel, absolute, signs=False, or_else=None):
-    """None when equal to the expected elements (or to those of `or_else`), otherwise what differs."""
+    """None when equal to the expected elements (or those of `or_else`), otherwise what differs."""
     expected = np.asarray(expected)
     if actual.shape != expected.shape:
         return f"shape {actual.shape}, expected {expected.shape}"

@@ -1,7 +1,8 @@
 """What every op should give: numpy and scipy for rows and reductions, PyTorch for the rest.
 
-A row's oracle takes numpy arrays (floats in float64, integers in their own dtype). Every other oracle
-takes torch tensors (floats in float64). An op without an entry is the torch function of its name.
+A row's oracle takes numpy arrays (floats in float64, integers in their own dtype). Every other
+oracle takes torch tensors (floats in float64). An op without an entry is the torch function of its
+name.
 """
 
 import math
@@ -406,7 +407,7 @@ def _count_nonzero(x, dim=None):
 
 
 def _split(x, sizes, dim=0):
-    return torch.split(x, sizes[0] if len(sizes) == 1 else sizes, dim)
+    return torch.split(x, sizes if isinstance(sizes, int) else list(sizes), dim)
 
 
 def _tensor_split(x, sections, dim=0):
@@ -505,7 +506,10 @@ def _random_exponential(size, lambd, seed, offset, dtype="float32", device=None)
 
 # Oracles that take numpy arrays although the op is no row.
 # How many of an op's results are compared; the others are for its own gradient.
-COMPARED = {"class_loss": 1}
+COMPARED = {
+    "class_loss": 1, "fused_layer_norm": 1, "fused_rms_norm": 1, "fused_group_norm": 1,
+    "batch_norm_train": 1,
+}  # fmt: skip
 
 NUMPY = {
     "random_bits": _random_bits, "random_uniform": _random_uniform,
@@ -555,6 +559,13 @@ TORCH = {
     "cross_entropy": _cross_entropy, "nll_loss": _nll_loss, "rms_norm": _rms_norm,
     "layer_norm": lambda x, shape, w=None, b=None, eps=1e-5: F.layer_norm(x, shape, w, b, eps),
     "group_norm": lambda x, n, w=None, b=None, eps=1e-5: F.group_norm(x, n, w, b, eps),
+    "fused_layer_norm": lambda x, shape, w, b, eps: F.layer_norm(x, shape, w, b, eps),
+    "fused_rms_norm": lambda x, shape, w, b, eps: F.rms_norm(x, shape, w, eps),
+    "fused_group_norm": lambda x, n, w, b, eps: F.group_norm(x, n[0], w, b, eps),
+    "batch_norm_train": lambda x, _, w, b, eps: F.batch_norm(x, None, None, w, b, True, 0.1, eps),
+    "normalize": lambda x, m, v, w, b, eps: F.batch_norm(x, m, v, w, b, False, 0.1, eps),
+    "batch_norm": lambda *args: F.batch_norm(*args),
+    "instance_norm": lambda *args: F.instance_norm(*args),
     "zeros": _creating("zeros"), "ones": _creating("ones"), "full": _creating("full"),
     "zeros_like": _creating("zeros_like"), "ones_like": _creating("ones_like"),
     "full_like": _creating("full_like"), "eye": _creating("eye"), "arange": _creating("arange"),

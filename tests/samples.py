@@ -1,4 +1,5 @@
-"""Sample arguments for every op: small ones of many shapes, and one that is large enough for threads.
+# ruff: noqa: E501 - tables, one op to a line where it fits
+"""Sample arguments for every op: small ones of many shapes, and large ones that run on threads.
 
 Float64 arrays are values (they take the dtype under test), int64 arrays indices, bool arrays masks.
 Rows need no entry: theirs are drawn from the domain in the table.
@@ -54,7 +55,8 @@ FLOATS_ONLY = {
     "avg_pool_backward", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool_backward",
     "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool", "softmax", "log_softmax",
     "softmax_backward", "log_softmax_backward", "cross_entropy", "nll_loss", "layer_norm", "rms_norm",
-    "group_norm", "instance_norm", "batch_norm", "class_loss", "dropout_seeded", "random_bernoulli", "var", "std",
+    "group_norm", "instance_norm", "batch_norm", "class_loss", "fused_layer_norm", "fused_rms_norm",
+    "fused_group_norm", "batch_norm_train", "normalize", "dropout_seeded", "random_bernoulli", "var", "std",
     "vector_norm", "gelu", "logcumsumexp",
 }  # fmt: skip
 # Arithmetic that is not defined for bool.
@@ -159,7 +161,8 @@ def _max_pool(g, n, *more):
 
 def _avg_pool(g, n):
     out = [
-        c(g(2, 2, *(6,) * n), (2,) * n), c(g(1, 2, *(7,) * n), (3,) * n, (2,) * n, (1,) * n),
+        c(g(2, 2, *(6,) * n), (2,) * n),
+        c(g(1, 2, *(7,) * n), (3,) * n, (2,) * n, (1,) * n),
         c(g(2, *(7,) * n), (3,) * n, (2,) * n, (1,) * n, True, False),
     ]
     if n == 2:
@@ -328,6 +331,13 @@ STRUCTURAL = {
     ],
     "instance_norm": lambda g: [c(g(2, 3, 5)), c(g(2, 3, 4, 4), None, None, g(3), g(3))],
     "batch_norm": _batch,
+    "fused_layer_norm": lambda g: [c(g(4, 6), (6,), g(6), g(6), 1e-5), c(g(2, 3, 4), (3, 4), None, None, 1e-3)],
+    "fused_rms_norm": lambda g: [c(g(4, 6), (6,), g(6), None, 1e-5), c(g(2, 3, 4), (3, 4), None, None, 1e-3)],
+    "fused_group_norm": lambda g: [c(g(2, 6, 3), (3,), g(6), g(6), 1e-5), c(g(2, 4, 3, 3), (2,), None, None, 1e-3)],
+    "batch_norm_train": lambda g: [c(g(4, 3, 5), (), g(3), g(3), 1e-5), c(g(6, 3), (), None, None, 1e-3)],
+    "normalize": lambda g: [
+        c(g(4, 3, 5), g(3), g.positive(3), g(3), g(3), 1e-5), c(g(6, 3), g(3), g.positive(3), None, None, 1e-3),
+    ],
     # joining and splitting
     **dict.fromkeys(
         ("cat", "concat", "concatenate"),
@@ -526,6 +536,10 @@ PROPERTIES = {
     "class_loss_backward": lambda g: [
         c(g(6, 5), g.below(5, 6), g.positive(5), 2, "mean", 0.1, True), c(g(6, 5), g.below(5, 6), None, -100, "none", 0.0, True),
         c(np.log(g.positive(6, 5) / 4), g.below(5, 6), g.positive(5), -100, "sum", 0.0, False),
+    ],
+    "norm_backward": lambda g: [
+        c("fused_layer_norm", (6,), g(4, 6), g(6), g(6)), c("fused_rms_norm", (6,), g(4, 6), g(6), None),
+        c("fused_group_norm", (3,), g(2, 6, 3), g(6), g(6)), c("batch_norm_train", (), g(4, 3, 5), g(3), g(3)),
     ],
     "empty": lambda g: [c((2, 3), **DEVICE), c((0,), **DEVICE)], "empty_like": lambda g: [c(g(2, 3))],
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Gradients: random programs against PyTorch, hooks, custom functions, modes, threads, long chains."""
+"""Gradients: random programs against PyTorch, hooks, functions, modes, threads, long chains."""
 
 import gc
 import os
@@ -15,15 +15,36 @@ torch = pytest.importorskip("torch")
 Function = rg.autograd.Function
 
 
-# Random programs of views and in-place operations. An instruction is a name and random integers, which
-# the interpreter below fits to the shapes at hand, so that one text means the same in both packages.
+# Random programs of views and in-place operations. An instruction is a name and random integers,
+# which the interpreter fits to the shapes at hand, so that it means the same in both packages.
 
 UNARY = ["neg", "tanh", "sigmoid", "sin", "square"]
 IN_PLACE = ["neg_", "tanh_", "sigmoid_", "sin_", "zero_"]
 VIEWS = [
-    "select", "slice", "transpose", "flatten", "unsqueeze", "expand", "diagonal", "squeeze", "alias",
-]  # fmt: skip
-OTHERS = ["add", "mul", "sub", "add_", "mul_", "sub_", "copy_", "set", "fill_", "detach", "clone", "quiet"]
+    "select",
+    "slice",
+    "transpose",
+    "flatten",
+    "unsqueeze",
+    "expand",
+    "diagonal",
+    "squeeze",
+    "alias",
+]
+OTHERS = [
+    "add",
+    "mul",
+    "sub",
+    "add_",
+    "mul_",
+    "sub_",
+    "copy_",
+    "set",
+    "fill_",
+    "detach",
+    "clone",
+    "quiet",
+]
 
 
 def view(t, op, r):
@@ -51,7 +72,7 @@ def view(t, op, r):
 
 
 def overlaps(a, b):
-    """Whether both look at one memory in different ways: PyTorch's writes then depend on their order."""
+    """Whether both look at one memory in different ways: PyTorch's writes then depend on order."""
     if isinstance(a, rg.Tensor):
         return a._shares_memory(b) and not a.is_set_to(b)
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr() and not a.is_set_to(b)
@@ -60,8 +81,8 @@ def overlaps(a, b):
 def step(package, tensors, op, r, careful=False):
     """Runs one instruction; gives its result, or None when it raised.
 
-    A careful run computes in-place operations outside of their target and then copies, as rubigo does:
-    PyTorch's own way keeps the result in the target only, where a later write destroys it.
+    A careful run computes in-place operations outside of their target and then copies, as rubigo
+    does: PyTorch's own way keeps the result in the target only, where a later write destroys it.
     """
     a, b = tensors[r[0] % len(tensors)], tensors[r[1] % len(tensors)]
     quiet = op == "quiet"
@@ -129,7 +150,9 @@ def run_program(seed):
     got, ours_raised = interpret(rg, ours, program)
     want, theirs_raised = interpret(torch, theirs, program)
     text = f"seed {seed}: {[(op, r) for op, r in program]}"
-    assert ours_raised == theirs_raised, f"{text}\nraised: ours {ours_raised}, torch {theirs_raised}"
+    assert ours_raised == theirs_raised, (
+        f"{text}\nraised: ours {ours_raised}, torch {theirs_raised}"
+    )
     for k, (x, y) in enumerate(zip(got, want, strict=True)):
         where = f"{text}\ntensor {k}"
         assert x.shape == tuple(y.shape), where
@@ -200,9 +223,40 @@ def test_writing_what_backward_needs_is_an_error_that_names_the_op():
         z.sum().backward()
 
 
+def test_an_operand_over_the_same_memory_keeps_its_own_history():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    d = y.detach()
+    d.add_(y)
+    assert d.requires_grad and d.tolist() == [2, 4]
+    d.sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
+def test_overwritten_tensors_keep_a_history():
+    x, w = leaf(1.0, 2.0), leaf(5.0, 6.0)
+    for write in (lambda y: y.zero_(), lambda y: y.fill_(3), lambda y: y.copy_(rg.ones(2))):
+        y = write(x * 2)
+        assert y.requires_grad and not y.is_leaf
+        x.grad = None
+        y.sum().backward()
+        assert x.grad.tolist() == [0, 0]
+    c = rg.zeros(2)
+    c.copy_(w)
+    assert c.requires_grad and not c.is_leaf
+    c.mul_(3)
+    c.sum().backward()
+    assert w.grad.tolist() == [3, 3] and w.tolist() == [5, 6]
+
+
 def test_leaves_that_require_grad_are_not_written():
     x = leaf(1.0, 2.0)
-    for write in (lambda: x.add_(1), lambda: x[0].mul_(2), lambda: x.zero_(), lambda: x.copy_(x * 2)):
+    for write in (
+        lambda: x.add_(1),
+        lambda: x[0].mul_(2),
+        lambda: x.zero_(),
+        lambda: x.copy_(x * 2),
+    ):
         with pytest.raises(RuntimeError, match="leaf"):
             write()
     with pytest.raises(RuntimeError, match="leaf"):
@@ -271,7 +325,10 @@ def test_grad_gives_what_is_asked_and_leaves_the_rest():
         rg.autograd.grad(out, rg.ones(2), retain_graph=True)
     middle = x * 2
     assert rg.autograd.grad((middle * y).sum(), middle)[0].tolist() == [3, 4]
-    assert rg.autograd.grad([x * 1, y * 1], [x, y], [rg.ones(2), rg.ones(2) * 3])[1].tolist() == [3, 3]
+    assert rg.autograd.grad([x * 1, y * 1], [x, y], [rg.ones(2), rg.ones(2) * 3])[1].tolist() == [
+        3,
+        3,
+    ]
 
 
 def test_higher_derivatives():
@@ -639,7 +696,9 @@ def test_modes_as_blocks_decorators_and_generators():
     def inference(t):
         return t * 2
 
-    assert not any(f(x).requires_grad for f in (plain, bare, inference)) and plain.__name__ == "plain"
+    assert (
+        not any(f(x).requires_grad for f in (plain, bare, inference)) and plain.__name__ == "plain"
+    )
 
     @rg.no_grad()
     def batches(t):

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from harness import TABLE, bits, flat, function, placed
+from harness import TABLE, bits, flat, function, placed, plain_dtype
 from samples import PROPERTIES, big_samples
 from test_gradients import CONSTANT
-from test_ops import map_tensors, prepared
+from test_ops import BACKWARDS, map_tensors, prepared
 
 import rubigo as rg
 from rubigo import _core
 
 THREADS = (1, 2, 4, 8)
-# class_loss_backward runs as the gradient of class_loss.
-NAMES = sorted(n for n in TABLE if not n.startswith("empty") and n != "class_loss_backward")
+# These run as the gradient of their forward op.
+NAMES = sorted(n for n in TABLE if not n.startswith("empty") and n not in BACKWARDS)
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,11 @@ def run(name, sample, dtype):
     """The bits of the results and of the gradients."""
     args, kwargs = placed(sample, dtype)
     leaves = []
-    seen, constant = [], CONSTANT.get(name, ())
+    fixed = [args[i] for i in CONSTANT.get(name, ()) if i < len(args)]
 
     def track(t):
-        if t.dtype.is_floating_point:
-            seen.append(t)
-            if len(seen) - 1 not in constant:
-                leaves.append(t.requires_grad_())
+        if t.dtype.is_floating_point and not any(t is f for f in fixed):
+            leaves.append(t.requires_grad_())
 
     map_tensors(track, args)
     outs = flat(function(name)(*args, **kwargs))
@@ -52,7 +50,7 @@ def test_threads(name):
     found = big_samples(name)
     if found is None:
         pytest.skip("no samples")
-    dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
+    dtype = plain_dtype(name)
     for i, sample in enumerate(found[:3]):
         if name not in PROPERTIES:
             sample = prepared(name, sample, dtype)

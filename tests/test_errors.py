@@ -1,4 +1,4 @@
-"""What a wrong call is told: the right exception, the op or the layer, the shapes, and the way out."""
+"""What a wrong call is told: the right exception, the op or the layer, shapes, the way out."""
 
 import pytest
 
@@ -35,12 +35,15 @@ SHAPES = [
     (lambda: rg.cat([rg.ones(2, 3), rg.ones(2, 4)]), ["cat", "(2, 3)", "(2, 4)"]),
     (lambda: rg.stack([rg.ones(2), rg.ones(3)]), ["stack", "(2,)", "(3,)"]),
     (lambda: F.linear(rg.ones(2, 3), rg.ones(5, 4)), ["linear", "(2, 3)", "(5, 4)"]),
-    (lambda: F.conv2d(rg.ones(1, 3, 8, 8), rg.ones(4, 2, 3, 3)), ["conv2d", "(1, 3, 8, 8)", "(4, 2, 3, 3)"]),
+    (
+        lambda: F.conv2d(rg.ones(1, 3, 8, 8), rg.ones(4, 2, 3, 3)),
+        ["conv2d", "(1, 3, 8, 8)", "(4, 2, 3, 3)"],
+    ),
     (lambda: F.conv2d(rg.ones(1, 3, 2, 2), rg.ones(4, 3, 3, 3)), ["conv2d", "(1, 3, 2, 2)"]),
     (lambda: F.mse_loss(rg.ones(8, 1), rg.ones(8)), ["mse_loss", "(8, 1)", "(8,)"]),
     (lambda: F.cross_entropy(rg.ones(4, 3), rg.zeros(5, dtype=rg.int64)), ["(4, 3)", "(5,)"]),
     (lambda: rg.where(rg.ones(2) > 0, rg.ones(3), 0.0), ["where", "(2,)", "(3,)"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number", range(len(SHAPES)))
@@ -89,12 +92,19 @@ def test_dtypes_that_do_not_fit(number):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: rg.ones(2, 3).sum(2), lambda: rg.ones(2, 3).sum(-3), lambda: rg.ones(2).squeeze(4),
-        lambda: rg.ones(2).transpose(0, 1), lambda: rg.cat([rg.ones(2)], 1), lambda: rg.ones(2).unsqueeze(3),
-        lambda: rg.ones(2).softmax(1), lambda: rg.ones(2, 3).argmax(5), lambda: rg.ones(2).flip(1),
-        lambda: rg.ones(2, 3).select(1, 3), lambda: rg.ones(2, 3).max(7),
+        lambda: rg.ones(2, 3).sum(2),
+        lambda: rg.ones(2, 3).sum(-3),
+        lambda: rg.ones(2).squeeze(4),
+        lambda: rg.ones(2).transpose(0, 1),
+        lambda: rg.cat([rg.ones(2)], 1),
+        lambda: rg.ones(2).unsqueeze(3),
+        lambda: rg.ones(2).softmax(1),
+        lambda: rg.ones(2, 3).argmax(5),
+        lambda: rg.ones(2).flip(1),
+        lambda: rg.ones(2, 3).select(1, 3),
+        lambda: rg.ones(2, 3).max(7),
     ],
-)  # fmt: skip
+)
 def test_dimensions_out_of_range(call):
     text = raised(IndexError, call)
     assert "range" in text or "bounds" in text
@@ -102,19 +112,30 @@ def test_dimensions_out_of_range(call):
 
 def test_what_has_no_answer():
     for call in (
-        lambda: rg.tensor([]).max(), lambda: rg.tensor([]).argmax(), lambda: rg.ones(0, 3).amax(0),
-    ):  # fmt: skip
+        lambda: rg.tensor([]).max(),
+        lambda: rg.tensor([]).argmax(),
+        lambda: rg.ones(0, 3).amax(0),
+    ):
         with pytest.raises((RuntimeError, IndexError, ValueError)):
             call()
     assert rg.tensor([]).sum().item() == 0 and rg.tensor([]).prod().item() == 1
     assert rg.tensor([]).mean().isnan().item()
     for call in (
-        lambda: rg.ones(2, 3).permute(0, 0), lambda: rg.ones(2, 3).permute(0), lambda: rg.ones(2).sum((0, 0)),
-        lambda: rg.ones(2).repeat_interleave(-1), lambda: rg.cat([]), lambda: rg.stack([]),
-        lambda: rg.ones(4).split(-1), lambda: F.dropout(rg.ones(2), 1.5), lambda: F.one_hot(rg.tensor([-1])),
-        lambda: F.one_hot(rg.tensor([3]), 2), lambda: rg.ones(2).topk(3), lambda: rg.ones(2, -1),
-        lambda: F.max_pool2d(rg.ones(1, 1, 4, 4), 0), lambda: F.conv1d(rg.ones(1, 1, 4), rg.ones(1, 1, 2), stride=0),
-    ):  # fmt: skip
+        lambda: rg.ones(2, 3).permute(0, 0),
+        lambda: rg.ones(2, 3).permute(0),
+        lambda: rg.ones(2).sum((0, 0)),
+        lambda: rg.ones(2).repeat_interleave(-1),
+        lambda: rg.cat([]),
+        lambda: rg.stack([]),
+        lambda: rg.ones(4).split(-1),
+        lambda: F.dropout(rg.ones(2), 1.5),
+        lambda: F.one_hot(rg.tensor([-1])),
+        lambda: F.one_hot(rg.tensor([3]), 2),
+        lambda: rg.ones(2).topk(3),
+        lambda: rg.ones(2, -1),
+        lambda: F.max_pool2d(rg.ones(1, 1, 4, 4), 0),
+        lambda: F.conv1d(rg.ones(1, 1, 4), rg.ones(1, 1, 2), stride=0),
+    ):
         with pytest.raises((RuntimeError, ValueError, IndexError)):
             call()
 
@@ -142,17 +163,29 @@ def test_missing_unknown_and_repeated_arguments():
 def test_floats_are_no_integers():
     x = rg.ones(4)
     for call in (
-        lambda: x.reshape(2.0, 2), lambda: x.sum(0.0), lambda: x.unsqueeze(1.5), lambda: rg.ones(2.0),
-        lambda: x.view(2, 2.0), lambda: x.expand(2.0, 4), lambda: rg.arange(3).select(0, 1.0),
-        lambda: x.transpose(0.0, 0), lambda: x.flip(0.0), lambda: x.reshape("4"),
-    ):  # fmt: skip
+        lambda: x.reshape(2.0, 2),
+        lambda: x.sum(0.0),
+        lambda: x.unsqueeze(1.5),
+        lambda: rg.ones(2.0),
+        lambda: x.view(2, 2.0),
+        lambda: x.expand(2.0, 4),
+        lambda: rg.arange(3).select(0, 1.0),
+        lambda: x.transpose(0.0, 0),
+        lambda: x.flip(0.0),
+        lambda: x.reshape("4"),
+    ):
         text = raised(TypeError, call)
         has(text, "integer")
 
 
 def test_numbers_that_do_not_fit_the_argument():
     x = rg.ones(4)
-    for call in (lambda: x.reshape(2**70), lambda: x.sum(2**70), lambda: rg.ones(10**30), lambda: x.sum(-(2**63))):
+    for call in (
+        lambda: x.reshape(2**70),
+        lambda: x.sum(2**70),
+        lambda: rg.ones(10**30),
+        lambda: x.sum(-(2**63)),
+    ):
         with pytest.raises((OverflowError, IndexError, ValueError, MemoryError)):
             call()
 
@@ -166,7 +199,12 @@ def test_devices():
 
 def test_mixed_devices(gpu):
     a, b = rg.ones(2), rg.ones(2, device=gpu)
-    for call in (lambda: a + b, lambda: rg.cat([a, b]), lambda: F.mse_loss(a, b), lambda: a.add_(b)):
+    for call in (
+        lambda: a + b,
+        lambda: rg.cat([a, b]),
+        lambda: F.mse_loss(a, b),
+        lambda: a.add_(b),
+    ):
         with pytest.raises((RuntimeError, TypeError)) as caught:
             call()
         has(str(caught.value), "cpu", "gpu")
@@ -178,7 +216,10 @@ def test_mixed_devices(gpu):
 
 
 def test_what_a_gpu_lacks_names_the_cast(gpu):
-    for make in (lambda: rg.ones(2, dtype=rg.float64, device=gpu), lambda: rg.ones(2).to(gpu).double()):
+    for make in (
+        lambda: rg.ones(2, dtype=rg.float64, device=gpu),
+        lambda: rg.ones(2).to(gpu).double(),
+    ):
         has(raised(TypeError, make), "float64", "float32")
 
 
@@ -218,7 +259,9 @@ def test_errors_name_the_path_of_the_layer():
     has(text, "encoder.layers[3].linear2 (Linear)", "(2, 8)", "7")
     text = raised(rg.ShapeError, lambda: Model()(rg.ones(2, 5)))
     has(text, "encoder.layers[3].linear1 (Linear)", "(2, 5)", "4")
-    text = raised(rg.ShapeError, lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3))(rg.ones(1, 2, 8, 8)))
+    text = raised(
+        rg.ShapeError, lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3))(rg.ones(1, 2, 8, 8))
+    )
     has(text, "[1] (Conv2d)")
 
 
@@ -257,14 +300,20 @@ def test_a_shared_error_is_not_renamed_twice():
 
 def test_constructor_arguments():
     for call in (
-        lambda: nn.Linear(3), lambda: nn.Linear("a", 3), lambda: nn.Conv2d(3, 4), lambda: nn.Linear(3, 4, zz=1),
-    ):  # fmt: skip
+        lambda: nn.Linear(3),
+        lambda: nn.Linear("a", 3),
+        lambda: nn.Conv2d(3, 4),
+        lambda: nn.Linear(3, 4, zz=1),
+    ):
         with pytest.raises(TypeError):
             call()
     for call in (
-        lambda: nn.Conv2d(3, 4, 3, groups=2), lambda: nn.Linear(-1, 3), lambda: nn.Dropout(-0.1),
-        lambda: rg.optim.SGD([rg.ones(1, requires_grad=True)], lr=-1.0), lambda: rg.optim.Adam([], lr=1e-3),
-    ):  # fmt: skip
+        lambda: nn.Conv2d(3, 4, 3, groups=2),
+        lambda: nn.Linear(-1, 3),
+        lambda: nn.Dropout(-0.1),
+        lambda: rg.optim.SGD([rg.ones(1, requires_grad=True)], lr=-1.0),
+        lambda: rg.optim.Adam([], lr=1e-3),
+    ):
         with pytest.raises(ValueError):
             call()
 
@@ -295,8 +344,21 @@ def test_the_op_that_needs_the_overwritten_value_is_named():
     has(str(caught.value), "square", "inplace", "version")
 
 
-NONSENSE = [None, "text", -1, 2**65, 1.5, rg.ones(0), rg.ones(2, 3), rg.tensor(True), [], {}, object(), rg.ones]
-EXPECTED = (TypeError, ValueError, RuntimeError, IndexError, OverflowError, MemoryError)  # fmt: skip
+NONSENSE = [
+    None,
+    "text",
+    -1,
+    2**65,
+    1.5,
+    rg.ones(0),
+    rg.ones(2, 3),
+    rg.tensor(True),
+    [],
+    {},
+    object(),
+    rg.ones,
+]
+EXPECTED = (TypeError, ValueError, RuntimeError, IndexError, OverflowError, MemoryError)
 
 
 def test_no_function_fails_internally_on_arguments_of_the_wrong_kind():

@@ -7,6 +7,7 @@ direction touches every element, so that one wrong element shows.
 import numpy as np
 import pytest
 from harness import TABLE, Report, array, arrays_of, difference, flat, function, largest, tensor
+from oracles import COMPARED
 from samples import samples
 from test_ops import GAPS, prepared
 
@@ -14,24 +15,29 @@ import rubigo as rg
 from rubigo import _core
 
 STEP = 1e-6
-# class_loss_backward reads what class_loss saved: it runs as that op's gradient.
-ELSEWHERE = {"bitwise_not", "class_loss_backward"}
-NAMES = sorted(n for n in TABLE if TABLE[n].get("class") not in ("Bits", "Compare") and n not in ELSEWHERE)
+# The backward ops read what their forward saved: they run as its gradient.
+ELSEWHERE = {"bitwise_not", "class_loss_backward", "norm_backward"}
+NAMES = sorted(
+    n for n in TABLE if TABLE[n].get("class") not in ("Bits", "Compare") and n not in ELSEWHERE
+)
 
 
-# Float arguments (by their place among those) that carry no gradient, as in PyTorch.
-CONSTANT = {"class_loss": (1,)}
+# Arguments that carry no gradient, as in PyTorch: class weights and running statistics.
+CONSTANT = {"class_loss": (2,), "batch_norm": (1, 2), "normalize": (1, 2)}
 
 
 class Program:
     """An op and one of its samples as a function of its float arguments."""
 
     def __init__(self, name, sample, dtype="float64", device="cpu"):
+        if name == "cast":
+            sample = (sample[0][0], dtype), {}
         self.name, self.dtype, self.device = name, dtype, device
         self.sample = prepared(name, sample, dtype)
+        args = self.sample[0]
+        self.constant = {id(args[i]) for i in CONSTANT.get(name, ()) if i < len(args)}
         floats = [a for a in arrays_of(self.sample) if a.dtype == np.float64]
-        self.points = [a for i, a in enumerate(floats) if i not in CONSTANT.get(name, ())]
-        self.constant = {id(a) for i, a in enumerate(floats) if i in CONSTANT.get(name, ())}
+        self.points = [a for a in floats if id(a) not in self.constant]
 
     def inputs(self, points, requires_grad=True):
         found = [tensor(p, self.dtype, self.device) for p in points]
@@ -55,7 +61,7 @@ class Program:
         args, kwargs = place(self.sample)
         if "device" in kwargs:
             kwargs["device"] = self.device
-        out = flat(function(self.name)(*args, **kwargs))
+        out = flat(function(self.name)(*args, **kwargs))[: COMPARED.get(self.name)]
         return [t for t in out if t.dtype.is_floating_point]
 
     def outputs(self, points):
@@ -73,9 +79,7 @@ class Program:
 
 
 def gradients(outs, inputs, weights, create_graph=False):
-    return rg.autograd.grad(
-        outs, inputs, weights, create_graph=create_graph, allow_unused=True
-    )
+    return rg.autograd.grad(outs, inputs, weights, create_graph=create_graph, allow_unused=True)
 
 
 def _zeros(x):
@@ -136,8 +140,8 @@ def test_gradient(name):
             report.check(f"sample {i}", problem)
             continue
         if not any(o.requires_grad for o in outs):
-            creates = name.endswith("_like") or name in ("dropout", "one_hot", "nan_to_num", "clamp")
-            report.check(f"sample {i}", None if creates else "has no gradient and no gap is listed")
+            reads_none = name.endswith("_like") or name == "dropout"
+            report.check(f"sample {i}", None if reads_none else "no gradient, and no gap is listed")
             continue
         report.check(f"sample {i}", first_order(program, inputs, outs, rng))
     if report.cases:
@@ -207,9 +211,7 @@ def second_order(program, outs, rng):
     if not live:
         return "the gradient carries no history"
     found = gradients([g for g, _ in live], inputs + incoming, [d for _, d in live])
-    found = [
-        _zeros(x) if g is None else g for g, x in zip(found, inputs + incoming, strict=True)
-    ]
+    found = [_zeros(x) if g is None else g for g, x in zip(found, inputs + incoming, strict=True)]
     scale = max(largest(array(g)) for g in found)
     for _ in range(2):
         v, w = directions(rng, program.points), directions(rng, weights)
@@ -299,27 +301,42 @@ def _tied_programs():
     y = np.array([[-1.0, 1.0, 2.0, 0.0], [0.5, -0.5, 3.0, -3.0]])
     i = np.array([[2, 0, 2], [1, 1, 3]])
     return {
-        "amax": (lambda m, f, x: m.amax(x, 1), x), "amin": (lambda m, f, x: m.amin(x, (0, 1)), x),
-        "max": (lambda m, f, x: m.max(x), x), "max along": (lambda m, f, x: m.max(x, 1)[0], x),
+        "amax": (lambda m, f, x: m.amax(x, 1), x),
+        "amin": (lambda m, f, x: m.amin(x, (0, 1)), x),
+        "max": (lambda m, f, x: m.max(x), x),
+        "max along": (lambda m, f, x: m.max(x, 1)[0], x),
         "maximum": (lambda m, f, x, y: m.maximum(x, y), x, y),
         "minimum": (lambda m, f, x, y: m.minimum(x, y), x, y),
-        "fmax": (lambda m, f, x, y: m.fmax(x, y), x, y), "fmin": (lambda m, f, x, y: m.fmin(x, y), x, y),
-        "abs": (lambda m, f, x: m.abs(x), x), "relu": (lambda m, f, x: f.relu(x), x),
-        "relu6": (lambda m, f, x: f.relu6(3 * x), x), "sign": (lambda m, f, x: m.sign(x) * x, x),
-        "clamp": (lambda m, f, x: m.clamp(x, -1, 2), x), "hardtanh": (lambda m, f, x: f.hardtanh(x), x),
+        "fmax": (lambda m, f, x, y: m.fmax(x, y), x, y),
+        "fmin": (lambda m, f, x, y: m.fmin(x, y), x, y),
+        "abs": (lambda m, f, x: m.abs(x), x),
+        "relu": (lambda m, f, x: f.relu(x), x),
+        "relu6": (lambda m, f, x: f.relu6(3 * x), x),
+        "sign": (lambda m, f, x: m.sign(x) * x, x),
+        "clamp": (lambda m, f, x: m.clamp(x, -1, 2), x),
+        "hardtanh": (lambda m, f, x: f.hardtanh(x), x),
         "clamp by tensors": (lambda m, f, x, y: m.clamp(x, y, y + 1), x, y),
-        "leaky_relu": (lambda m, f, x: f.leaky_relu(x, 0.1), x), "elu": (lambda m, f, x: f.elu(x), x),
-        "hardswish": (lambda m, f, x: f.hardswish(x), x), "hardsigmoid": (lambda m, f, x: f.hardsigmoid(x), x),
-        "softshrink": (lambda m, f, x: f.softshrink(x), x), "hardshrink": (lambda m, f, x: f.hardshrink(x), x),
-        "threshold": (lambda m, f, x: f.threshold(x, 0.5, 1.0), x), "sqrt": (lambda m, f, x: m.sqrt(x * x), x),
-        "norm": (lambda m, f, x: m.norm(x * 0), x), "prod": (lambda m, f, x: m.prod(x, 1), x),
-        "pow": (lambda m, f, x: x**2 + (x * x) ** 0.5, x), "pow by tensors": (lambda m, f, x, y: (x * x) ** (y * y), x, y),
-        "xlogy": (lambda m, f, x, y: m.xlogy(x * 0, y * y), x, y), "cumprod": (lambda m, f, x: m.cumprod(x, 1), x),
+        "leaky_relu": (lambda m, f, x: f.leaky_relu(x, 0.1), x),
+        "elu": (lambda m, f, x: f.elu(x), x),
+        "hardswish": (lambda m, f, x: f.hardswish(x), x),
+        "hardsigmoid": (lambda m, f, x: f.hardsigmoid(x), x),
+        "softshrink": (lambda m, f, x: f.softshrink(x), x),
+        "hardshrink": (lambda m, f, x: f.hardshrink(x), x),
+        "threshold": (lambda m, f, x: f.threshold(x, 0.5, 1.0), x),
+        "sqrt": (lambda m, f, x: m.sqrt(x * x), x),
+        "norm": (lambda m, f, x: m.norm(x * 0), x),
+        "prod": (lambda m, f, x: m.prod(x, 1), x),
+        "pow": (lambda m, f, x: x**2 + (x * x) ** 0.5, x),
+        "pow by tensors": (lambda m, f, x, y: (x * x) ** (y * y), x, y),
+        "xlogy": (lambda m, f, x, y: m.xlogy(x * 0, y * y), x, y),
+        "cumprod": (lambda m, f, x: m.cumprod(x, 1), x),
         "max_pool2d": (lambda m, f, x: f.max_pool2d(x.reshape(1, 1, 2, 4), 2), x),
         "embedding": (lambda m, f, x, i: f.embedding(i % 2, x, 1), x, i),
-        "std": (lambda m, f, x: m.std(x[:, 2:], 1), x), "cummax": (lambda m, f, x: m.cummax(x, 1)[0], x),
+        "std": (lambda m, f, x: m.std(x[:, 2:], 1), x),
+        "cummax": (lambda m, f, x: m.cummax(x, 1)[0], x),
         "median": (lambda m, f, x: m.median(x, 1)[0], x[:, ::-1].copy()),
-        "copysign": (lambda m, f, x, y: m.copysign(x, y), x, y), "atan2": (lambda m, f, x, y: m.atan2(x, y), x, y),
+        "copysign": (lambda m, f, x, y: m.copysign(x, y), x, y),
+        "atan2": (lambda m, f, x, y: m.atan2(x, y), x, y),
     }  # fmt: skip
 
 
@@ -340,7 +357,7 @@ def test_gradient_at_kinks(name):
     want = run(torch, torch.nn.functional, torch.from_numpy)
     got = run(rg, rg.nn.functional, tensor)
     for a, b in zip(got, want, strict=True):
-        assert a is not None and not difference(array(a), b.numpy(), 1e-12, 1e-12), (a, b)
+        assert a is not None and not difference(array(a), b.numpy(), 1e-7, 1e-12), (a, b)
 
 
 def test_half_gradients_are_half():

@@ -1,5 +1,6 @@
-"""Files, numbers and signals that mean harm: each a precise exception, never a crash, never a lost file."""
+"""Files, numbers and signals that mean harm: a precise exception, no crash, no lost file."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,8 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 import rubigo as rg
 from rubigo import nn
@@ -54,7 +54,9 @@ MALICIOUS = {
     "negative size": raw({"a": tensor(shape=(-2,))}, b"\0" * 8),
     "fractional size": raw({"a": tensor(shape=(2.0,))}, b"\0" * 8),
     "size that overflows": raw({"a": tensor(shape=(BIG, 4))}, b"\0" * 8),
-    "product that wraps to 8 bytes": raw({"a": tensor(shape=(2**62 + 1, 8), offsets=(0, 32))}, b"\0" * 32),
+    "product that wraps to 8 bytes": raw(
+        {"a": tensor(shape=(2**62 + 1, 8), offsets=(0, 32))}, b"\0" * 32
+    ),
     "zero times overflow": raw({"a": tensor(shape=(0, BIG, BIG), offsets=(0, 0))}),
     "too many dimensions": raw({"a": tensor(shape=(1,) * 100_000, offsets=(0, 4))}, b"\0" * 4),
     "offsets swapped": raw({"a": tensor(offsets=(8, 0))}, b"\0" * 8),
@@ -74,16 +76,31 @@ MALICIOUS = {
     "structure is no JSON": raw({"__metadata__": {"rubigo": "{"}}),
     "structure of another version": raw({"__metadata__": {"rubigo": '{"version":99,"tree":1}'}}),
     "structure without a tree": raw({"__metadata__": {"rubigo": '{"version":1}'}}),
-    "structure names no tensor": raw({"__metadata__": {"rubigo": '{"version":1,"tree":["tensor","b"]}'}}),
-    "structure of unknown kind": raw({"__metadata__": {"rubigo": '{"version":1,"tree":["eval","x"]}'}}),
-    "structure with odd keys": raw({"__metadata__": {"rubigo": '{"version":1,"tree":["dict",[[[1],2]]]}'}}),
-    "structure with half a pair": raw({"__metadata__": {"rubigo": '{"version":1,"tree":["dict",[["a"]]]}'}}),
+    "structure names no tensor": raw(
+        {"__metadata__": {"rubigo": '{"version":1,"tree":["tensor","b"]}'}}
+    ),
+    "structure of unknown kind": raw(
+        {"__metadata__": {"rubigo": '{"version":1,"tree":["eval","x"]}'}}
+    ),
+    "structure with odd keys": raw(
+        {"__metadata__": {"rubigo": '{"version":1,"tree":["dict",[[[1],2]]]}'}}
+    ),
+    "structure with half a pair": raw(
+        {"__metadata__": {"rubigo": '{"version":1,"tree":["dict",[["a"]]]}'}}
+    ),
     "structure that is a number": raw({"__metadata__": {"rubigo": "7"}}),
     "structure nested too deep": raw(
-        {"__metadata__": {"rubigo": '{"version":1,"tree":' + '["list",[' * 20_000 + "1" + "]]" * 20_000 + "}"}}
+        {
+            "__metadata__": {
+                "rubigo": '{"version":1,"tree":' + '["list",[' * 20_000 + "1" + "]]" * 20_000 + "}"
+            }
+        }
     ),
     "structure with gradients of integers": raw(
-        {"a": tensor("I64", (1,)), "__metadata__": {"rubigo": '{"version":1,"tree":["tensor","a",true]}'}},
+        {
+            "a": tensor("I64", (1,)),
+            "__metadata__": {"rubigo": '{"version":1,"tree":["tensor","a",true]}'},
+        },
         b"\0" * 8,
     ),
     "a pickle": b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00N.",
@@ -114,7 +131,9 @@ def test_every_truncation_of_a_good_file(tmp_path):
             rg.load(bad)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_random_damage_is_an_error_or_other_numbers(tmp_path, data):
     path = tmp_path / "x"
@@ -123,10 +142,8 @@ def test_random_damage_is_an_error_or_other_numbers(tmp_path, data):
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(content))
-    try:
+    with contextlib.suppress(ValueError, MemoryError):
         rg.load(path)
-    except (ValueError, MemoryError):
-        pass
 
 
 def test_a_header_of_100_megabytes_is_quick_and_small(tmp_path):
@@ -144,7 +161,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         rg.load(tmp_path / "missing")
     assert "missing" in str(caught.value)
-    with pytest.raises((ValueError, IsADirectoryError), match="folder|irectory"):
+    with pytest.raises((ValueError, IsADirectoryError), match=r"folder|irectory"):
         rg.load(tmp_path)
     with pytest.raises(OSError):
         rg.save({}, tmp_path)
@@ -169,8 +186,11 @@ def test_what_a_file_holds(tmp_path):
     w = rg.tensor([1.0], requires_grad=True)
     nest = {
         "a": [1, 2.5, True, None, "text", float("inf"), np.float64("nan"), (x, x.T)],
-        7: {"same": x, "w": w, "__metadata__": x}, "empty": [{}, (), []], "half": x.half(), "a.0": x * 2,
-    }  # fmt: skip
+        7: {"same": x, "w": w, "__metadata__": x},
+        "empty": [{}, (), []],
+        "half": x.half(),
+        "a.0": x * 2,
+    }
     rg.save(nest, path)
     got = rg.load(path)
     assert got["a"][:6] == nest["a"][:6] and got["a"][6] != got["a"][6]
@@ -204,7 +224,11 @@ def test_files_of_the_safetensors_package(tmp_path):
 
 def subprocess_run(code, **kwargs):
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, **kwargs
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
     )
 
 
@@ -232,7 +256,9 @@ def test_a_full_disk_keeps_the_old_file(tmp_path):
 def test_a_full_file_system_keeps_the_old_file(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True
+    )
     if mount.returncode:
         pytest.skip("mounting needs root")
     try:
@@ -273,9 +299,12 @@ def test_labels_out_of_range():
     with pytest.raises((IndexError, ValueError)):
         F.embedding(rg.tensor([5]), rg.ones(3, 2))
     for op in (
-        lambda i: x.gather(1, i.view(4, 1)), lambda i: x.index_select(1, i), lambda i: x[:, i],
-        lambda i: rg.zeros(4, 3).scatter_add(1, i.view(4, 1), x), lambda i: F.one_hot(i, 3),
-    ):  # fmt: skip
+        lambda i: x.gather(1, i.view(4, 1)),
+        lambda i: x.index_select(1, i),
+        lambda i: x[:, i],
+        lambda i: rg.zeros(4, 3).scatter_add(1, i.view(4, 1), x),
+        lambda i: F.one_hot(i, 3),
+    ):
         for bad in ([0, 1, 2, 3], [0, 1, 2, 2**40]):
             with pytest.raises((IndexError, ValueError, RuntimeError)):
                 op(rg.tensor(bad))
@@ -341,14 +370,22 @@ def test_a_batch_of_none(layer, device):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: rg.zeros(2**40), lambda: rg.empty(2**62), lambda: rg.zeros(2**32, 2**32),
-        lambda: rg.zeros(2**20, 2**20, 2**20, 2**20), lambda: rg.ones(1).expand(2**45).clone(),
-        lambda: rg.ones(1).expand(2**62) + 1, lambda: rg.eye(2**24), lambda: rg.arange(2**50),
-        lambda: rg.ones(2**20, 1) @ rg.ones(1, 2**20), lambda: rg.randn(2**44),
-        lambda: rg.ones(1).repeat(2**50), lambda: F.one_hot(rg.tensor([2**45])), lambda: F.pad(rg.ones(1), (0, 2**50)),
+        lambda: rg.zeros(2**40),
+        lambda: rg.empty(2**62),
+        lambda: rg.zeros(2**32, 2**32),
+        lambda: rg.zeros(2**20, 2**20, 2**20, 2**20),
+        lambda: rg.ones(1).expand(2**45).clone(),
+        lambda: rg.ones(1).expand(2**62) + 1,
+        lambda: rg.eye(2**24),
+        lambda: rg.arange(2**50),
+        lambda: rg.ones(2**20, 1) @ rg.ones(1, 2**20),
+        lambda: rg.randn(2**44),
+        lambda: rg.ones(1).repeat(2**50),
+        lambda: F.one_hot(rg.tensor([2**45])),
+        lambda: F.pad(rg.ones(1), (0, 2**50)),
         lambda: rg.full((2**41,), 1.0),
     ],
-)  # fmt: skip
+)
 def test_huge_requests_are_refused_at_once(make):
     start, cpu = time.perf_counter(), time.process_time()
     with pytest.raises((MemoryError, ValueError, OverflowError)):
@@ -401,8 +438,11 @@ TRAIN = """
 def interrupt(code, path, how, delay):
     """Starts the program, sends the signal, gives what it printed and how long it took to stop."""
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert process.stdout.readline().strip() == "ready", process.stderr.read()
         time.sleep(delay)
@@ -520,9 +560,14 @@ def test_exit_with_live_tensors_threads_and_graphs():
 
 
 def test_odd_environment_variables():
-    for name, value in [("RUBIGO_NUM_THREADS", "0"), ("RUBIGO_NUM_THREADS", "many"), ("RUBIGO_NUM_THREADS", "100000")]:
+    for name, value in [
+        ("RUBIGO_NUM_THREADS", "0"),
+        ("RUBIGO_NUM_THREADS", "many"),
+        ("RUBIGO_NUM_THREADS", "100000"),
+    ]:
         done = subprocess_run(
-            "import rubigo as rg; print(rg.ones(1_000_000).sum().item())", env={**os.environ, name: value}
+            "import rubigo as rg; print(rg.ones(1_000_000).sum().item())",
+            env={**os.environ, name: value},
         )
         assert done.stdout.strip() == "1000000.0" or name in done.stderr, done.stderr
     for bad in (0, -1, 2**40, 1.5, "two"):
@@ -539,4 +584,3 @@ def test_seeds():
             rg.manual_seed(bad)
     with pytest.raises((TypeError, RuntimeError, ValueError)):
         rg.set_rng_state(rg.zeros(3))
-

@@ -1,4 +1,4 @@
-"""numpy and DLPack both ways: without a copy where that is possible, and never with dangling memory."""
+"""numpy and DLPack both ways: without a copy where possible, never with dangling memory."""
 
 import gc
 import warnings
@@ -6,8 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import rubigo as rg
 
@@ -96,10 +95,15 @@ def test_what_a_tensor_cannot_view_is_copied():
 @pytest.mark.parametrize(
     "array",
     [
-        np.array(["a"]), np.array([b"a"]), np.array([None]), np.array([1], "M8[s]"), np.array([1j]),
-        np.zeros(2, [("a", "i4")]), np.array([1], np.longdouble),
+        np.array(["a"]),
+        np.array([b"a"]),
+        np.array([None]),
+        np.array([1], "M8[s]"),
+        np.array([1j]),
+        np.zeros(2, [("a", "i4")]),
+        np.array([1], np.longdouble),
     ],
-)  # fmt: skip
+)
 def test_unsupported_dtypes_are_a_type_error(array):
     for convert in (rg.from_numpy, rg.tensor, rg.as_tensor):
         with pytest.raises(TypeError, match="type"):
@@ -168,7 +172,13 @@ def test_an_object_with_a_lying_array_interface():
             self.__array_interface__ = {**self.array.__array_interface__, **more}
 
     assert rg.from_numpy(Liar()).tolist() == [0] * 4
-    for more in ({"typestr": "<x9"}, {"shape": (2**62, 4)}, {"shape": (-1,)}, {"strides": ("a",)}, {"data": None}):
+    for more in (
+        {"typestr": "<x9"},
+        {"shape": (2**62, 4)},
+        {"shape": (-1,)},
+        {"strides": ("a",)},
+        {"data": None},
+    ):
         with pytest.raises((TypeError, ValueError, RuntimeError, OverflowError, MemoryError)):
             rg.from_numpy(Liar(**more))
 

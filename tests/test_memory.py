@@ -1,5 +1,6 @@
 """Memory comes back, training grows nothing, and the import is light."""
 
+import contextlib
 import gc
 import os
 import subprocess
@@ -35,7 +36,10 @@ def test_statistics_count_tensors():
     del view, alias
     assert used() == before
     stats = rg.cpu.memory_stats()
-    assert stats["cached_bytes"] <= stats["cache_limit_bytes"] and stats["peak_bytes"] >= stats["allocated_bytes"]
+    assert (
+        stats["cached_bytes"] <= stats["cache_limit_bytes"]
+        and stats["peak_bytes"] >= stats["allocated_bytes"]
+    )
 
 
 def test_the_peak_and_the_cache():
@@ -94,7 +98,9 @@ def test_everything_comes_back_on_a_device(device):
 
 @LINUX
 def test_two_thousand_steps_grow_nothing():
-    model = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 3))
+    model = nn.Sequential(
+        nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 3)
+    )
     optimizer = rg.optim.Adam(model.parameters(), lr=1e-3)
     x, y = rg.randn(64, 8), rg.randint(0, 3, (64,))
     losses = []
@@ -121,11 +127,14 @@ def test_exceptions_and_prints_grow_nothing():
 
     def work(n):
         for _ in range(n):
-            for bad in (lambda: x + rg.ones(3), lambda: x[200], lambda: rg.tensor([[1], [1, 2]]), lambda: x.exp(1, 2)):
-                try:
+            for bad in (
+                lambda: x + rg.ones(3),
+                lambda: x[200],
+                lambda: rg.tensor([[1], [1, 2]]),
+                lambda: x.exp(1, 2),
+            ):
+                with contextlib.suppress(ValueError, IndexError, TypeError):
                     bad()
-                except (ValueError, IndexError, TypeError):
-                    pass
             repr(x[:3]), x.tolist(), x.shape, x.to(dtype), x.numpy(), rg.tensor([1.0, 2.0])
 
     work(300)
@@ -138,7 +147,9 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST
 
 
 def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=CLEAN, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=CLEAN, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -155,7 +166,16 @@ def test_the_import_loads_nothing_heavy():
         "print(*sys.modules); print('threads', __import__('threading').active_count())"
     )
     loaded = run(code)
-    for name in ("numpy", "torch", "asyncio", "rubigo.nn", "rubigo.train", "matplotlib", "json", "inspect"):
+    for name in (
+        "numpy",
+        "torch",
+        "asyncio",
+        "rubigo.nn",
+        "rubigo.train",
+        "matplotlib",
+        "json",
+        "inspect",
+    ):
         assert name not in loaded, name
     assert loaded[-1] == "1"
 

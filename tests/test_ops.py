@@ -11,12 +11,41 @@ import numpy as np
 import oracles
 import pytest
 from harness import (
-    DTYPES, EPS, FLOATS, FULL, INTS, LAYOUTS, REFUSALS, TABLE, Report, array, arrays_of, bits, call,
-    constant_along_first, difference, flat, function, is_value, largest, map_arrays, placed,
-    tensor, tolerance, typed,
+    DTYPES,
+    EPS,
+    FLOATS,
+    FULL,
+    INTS,
+    LAYOUTS,
+    REFUSALS,
+    TABLE,
+    Report,
+    array,
+    arrays_of,
+    bits,
+    call,
+    constant_along_first,
+    difference,
+    flat,
+    function,
+    is_value,
+    largest,
+    map_arrays,
+    placed,
+    plain_dtype,
+    rounded,
+    tensor,
+    tolerance,
+    typed,
 )  # fmt: skip
 from samples import (
-    FLOATS_ONLY, NO_BOOL, PROPERTIES, REQUIRED, big_samples, row_samples, samples,
+    FLOATS_ONLY,
+    NO_BOOL,
+    PROPERTIES,
+    REQUIRED,
+    big_samples,
+    row_samples,
+    samples,
 )  # fmt: skip
 
 import rubigo as rg
@@ -29,6 +58,10 @@ UNORDERED_TIES = {  # which of equal elements is named is free: bool has too few
     "cummin", "argmax", "argmin", "max_pool", "max_pool1d", "max_pool2d", "adaptive_max_pool",
     "adaptive_max_pool1d", "adaptive_max_pool2d",
 }  # fmt: skip
+
+
+WRITES = {"batch_norm", "instance_norm"}  # running statistics, which may then not be broadcast
+BACKWARDS = {"class_loss_backward", "norm_backward"}
 
 
 def gaps():
@@ -125,7 +158,7 @@ def expectation(name, sample, dtype):
 
 def compare(name, out, expected, dtype, exact_dtype=True, factor=1.0):
     """What differs between the results and the expectation, or None."""
-    out = out[: oracles.COMPARED.get(name)]
+    out, expected = out[: oracles.COMPARED.get(name)], expected[: oracles.COMPARED.get(name)]
     if len(out) != len(expected):
         return f"{len(out)} results, expected {len(expected)}"
     for k, (t, (want, want_dtype)) in enumerate(zip(out, expected, strict=True)):
@@ -218,17 +251,18 @@ def test_layouts(name):
             for layout in LAYOUTS[1:]:
                 given = sample
                 if layout == "broadcast":
-                    if name in UNORDERED_TIES:
+                    if name in UNORDERED_TIES or name in WRITES:
                         continue
                     given = map_arrays(constant_along_first, sample)
-                report.check(f"sample {i}, {dtype}, {layout}", case(name, given, dtype, layout=layout))
+                problem = case(name, given, dtype, layout=layout)
+                report.check(f"sample {i}, {dtype}, {layout}", problem)
     if arrays_of(small(name)):
         report.finish()
 
 
 SPECIAL = np.array(
-    [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -1e-40, 1.2e-38, 200.0, -200.0, 1e30, -1e30, 1.0,
-     -1.0, 0.5, -0.5, 2.5, -2.5, 88.0, -104.0, 3.4e38, 16777217.0, 1e-5, -1e-5, 6.0, -3.0, 3.0]
+    [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, -1e-40, 1.2e-38, 200.0, -200.0, 1e30, -1e30,
+     1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 88.0, -104.0, 3.4e38, 16777217.0, 1e-5, -1e-5, 6.0, -3.0, 3.0]
 )  # fmt: skip
 
 # Where the value at a special argument is not PyTorch's, on purpose: docs/deviations.md.
@@ -275,7 +309,7 @@ def test_special_values(name):
 
 
 def special_values(name, exact, more, kind):
-    """The definition in float64, rounded to `kind`; and what PyTorch makes of it in `kind` itself."""
+    """The definition in float64, rounded to `kind`; and what PyTorch makes of it in `kind`."""
     known = oracles.torch_row(name)
     with np.errstate(all="ignore"):
         if known is None or name in OWN_VALUE:
@@ -304,7 +338,7 @@ def test_in_place(name):
     """`x.op_()` gives what `op(x)` gives, counts as a write, and is refused for a leaf."""
     report = Report(name)
     method = getattr(rg.Tensor, name + "_")
-    dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
+    dtype = plain_dtype(name)
     for i, sample in enumerate(small(name)):
         sample = prepared(name, sample, dtype)
         args, kwargs = placed(sample, dtype)
@@ -321,8 +355,9 @@ def test_in_place(name):
             before = target._version
             result = method(target, *rest, **kwargs)
             same = bits(result) == bits(want) and bits(target) == bits(want)
+            counted = target._version > before
             report.check(f"sample {i}, {where}", None if same else "differs from the op")
-            report.check(f"sample {i}, {where}", None if target._version > before else "no write counted")
+            report.check(f"sample {i}, {where}", None if counted else "no write counted")
         clean = not array(base.select(0, 0)).any()
         report.check(f"sample {i}", None if clean else "wrote beside the view")
         if dtype == "float32":
@@ -340,7 +375,7 @@ def test_method_is_function(name):
     """`x.op(..)` is `rubigo.op(x, ..)`."""
     if name in PROPERTIES or not isinstance(small(name)[0][0][0], np.ndarray):
         pytest.skip("not called on a tensor alone")
-    dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
+    dtype = plain_dtype(name)
     args, kwargs = placed(prepared(name, small(name)[0], dtype), dtype)
     as_function = flat(getattr(_core, name)(*args, **kwargs))
     as_method = flat(getattr(args[0], name)(*args[1:], **kwargs))
@@ -351,6 +386,8 @@ def check_properties(name, device):
     """Ops whose results an oracle cannot give."""
     if name == "class_loss_backward":
         return check_class_loss_backward(device)
+    if name == "norm_backward":
+        return check_norm_backward(device)
     for sample in small(name):
         args, kwargs = placed(sample, "float32", device)
         out = function(name)(*args, **kwargs)
@@ -398,6 +435,35 @@ def check_class_loss_backward(device):
     report.finish()
 
 
+def check_norm_backward(device):
+    """With the statistics of each fused norm, PyTorch's gradients in every float dtype."""
+    torch = pytest.importorskip("torch")
+    report = Report("norm_backward")
+    for sample in small("norm_backward"):
+        for dtype in FLOATS:
+            if device == "gpu" and dtype == "float64":
+                continue
+            (norm, arg, x, weight, bias), _ = typed(sample, dtype)
+            here = [None if a is None else tensor(a, dtype, device) for a in (x, weight, bias)]
+            y, var, mean = function(norm)(here[0], arg, here[1], here[2], 1e-5)
+            incoming = rounded(np.linspace(0.5, 1.5, x.size).reshape(x.shape), dtype)
+            g = tensor(incoming, dtype, device)
+            got = _core.norm_backward(g, here[0], here[1], var, mean, norm, arg, 1e-5, True)
+            leaves = [
+                None if a is None else torch.tensor(a, requires_grad=True)
+                for a in (x, weight, bias)
+            ]
+            result = oracles.TORCH[norm](leaves[0], arg, leaves[1], leaves[2], 1e-5)
+            result.backward(torch.tensor(incoming))
+            wanted = [t.grad.numpy() for t in leaves if t is not None]
+            for k, want in enumerate(wanted):
+                limit = 16 * EPS[dtype] * largest(want)
+                problem = difference(array(flat(got)[k]), want, 16 * EPS[dtype], limit)
+                report.check(f"{norm}, {dtype}, gradient {k}", problem)
+            assert y.shape == x.shape
+    report.finish()
+
+
 # ---- the GPU --------------------------------------------------------------------------------
 
 
@@ -418,11 +484,13 @@ def gpu_case(name, sample, dtype, layout="contiguous"):
         try:
             call(name, sample, dtype, "gpu", layout)
         except REFUSALS as e:
-            same = type(e) is type(cpu_error)
-            return None if same else f"raises {type(e).__name__}, the CPU {type(cpu_error).__name__}"
+            if type(e) is type(cpu_error):
+                return None
+            return f"raises {type(e).__name__}, the CPU {type(cpu_error).__name__}"
         return f"gives a result, the CPU raises {type(cpu_error).__name__}: {cpu_error}"
     try:
         out = call(name, sample, dtype, "gpu", layout)
+        _core.gpu_synchronize()
     except REFUSALS as e:
         return f"raises {type(e).__name__}: {str(e).splitlines()[0]}"
     wrong = [t.device for t in out if str(t.device).split(":")[0] != "gpu"]
@@ -446,6 +514,8 @@ def test_gpu(name, gpu):
     for i, sample in enumerate(small(name)):
         if name == "cast":
             sample = (sample[0][0], "float32"), sample[1]
+        if not arrays_of(sample) and "device" not in sample[1]:
+            continue  # made on the CPU
         has_values = any(is_value(a) for a in arrays_of(sample))
         for dtype in gpu_dtypes(name) if has_values else ("float32",):
             report.check(f"sample {i}, {dtype}", gpu_case(name, sample, dtype))
@@ -455,7 +525,7 @@ def test_gpu(name, gpu):
         for layout in LAYOUTS[1:] if FULL or i < 2 else ():
             given = sample
             if layout == "broadcast":
-                if name in UNORDERED_TIES:
+                if name in UNORDERED_TIES or name in WRITES:
                     continue
                 given = map_arrays(constant_along_first, sample)
             report.check(f"sample {i}, {layout}", gpu_case(name, given, first, layout))
@@ -490,8 +560,10 @@ def lacks(name):
         found.add("gpu")
     if samples(name) is None:
         found.add("samples")
-    elif row["no_grad"] and name not in PROPERTIES:
-        dtype = "int64" if row.get("class") == "Bits" else "float32"
+    elif row["no_grad"] and name in BACKWARDS:
+        found.add("gradient")
+    elif row["no_grad"] and name not in PROPERTIES and not name.endswith("_like"):
+        dtype = plain_dtype(name)
         out = call(name, prepared(name, samples(name)[0], dtype), dtype)
         reads_floats = any(is_value(a) for a in arrays_of(samples(name)[0]))
         if reads_floats and any(t.dtype.is_floating_point for t in out):
@@ -528,7 +600,8 @@ def test_casts():
             t = tensor(x, source)
             want = x.astype(bool) if target == "bool" else x.astype(harness.numpy_dtype(target))
             got = _core.cast(t, target)
-            report.check(f"{source} to {target}", difference(array(got), want.astype(np.float64), 0, 0))
+            problem = difference(array(got), want.astype(np.float64), 0, 0)
+            report.check(f"{source} to {target}", problem)
             same = got.dtype.name == target
             report.check(f"{source} to {target}", None if same else f"is {got.dtype}")
     report.finish()
@@ -562,9 +635,9 @@ def test_without_numpy(monkeypatch):
     """Every op forward and backward while numpy's own functions raise."""
     ready = []
     for name in OPS:
-        if samples(name) is None or name == "class_loss_backward":
+        if samples(name) is None or name in BACKWARDS:
             continue
-        dtype = "int64" if TABLE[name].get("class") == "Bits" or name == "bitwise_not" else "float32"
+        dtype = plain_dtype(name)
         for sample in small(name)[:2]:
             args, kwargs = placed(prepared(name, sample, dtype), dtype)
             if not TABLE[name]["no_grad"] and name != "class_loss":

@@ -21,7 +21,9 @@ DTYPES = [
 
 def twins(data, dtype):
     """The same values here and in PyTorch."""
-    return rg.tensor(data, dtype=getattr(rg, dtype)), torch.tensor(data, dtype=getattr(torch, dtype))
+    return rg.tensor(data, dtype=getattr(rg, dtype)), torch.tensor(
+        data, dtype=getattr(torch, dtype)
+    )
 
 
 def name(x):
@@ -40,11 +42,28 @@ def same(ours, theirs):
 @pytest.mark.parametrize(
     "data",
     [
-        1, -3, 2.5, True, [], [[]], [[], []], [1, 2], [1, 2.5], [True, False], [True, 2],
-        [True, 2.5], [[1, 2], [3, 4]], (1, 2), [(1, 2), (3, 4)], [[[1.0]]], [2**62], [-(2**63)],
-        float("inf"), [1e300],
+        1,
+        -3,
+        2.5,
+        True,
+        [],
+        [[]],
+        [[], []],
+        [1, 2],
+        [1, 2.5],
+        [True, False],
+        [True, 2],
+        [True, 2.5],
+        [[1, 2], [3, 4]],
+        (1, 2),
+        [(1, 2), (3, 4)],
+        [[[1.0]]],
+        [2**62],
+        [-(2**63)],
+        float("inf"),
+        [1e300],
     ],
-)  # fmt: skip
+)
 def test_tensor_infers_shape_and_dtype_like_torch(data):
     with np.errstate(all="ignore"):
         same(rg.tensor(data), torch.tensor(data))
@@ -154,7 +173,11 @@ def test_operators_promote_with_python_numbers_like_torch(op):
         for scalar in (True, 3, 2.5):
             for swap in (False, True):
                 ours, theirs = twins([1, 1] if dtype == "bool" else [1, 2], dtype)
-                a, b = ((scalar, ours), (scalar, theirs)) if swap else ((ours, scalar), (theirs, scalar))
+                a, b = (
+                    ((scalar, ours), (scalar, theirs))
+                    if swap
+                    else ((ours, scalar), (theirs, scalar))
+                )
                 try:
                     want = f(*b)
                 except (RuntimeError, NotImplementedError):
@@ -162,7 +185,9 @@ def test_operators_promote_with_python_numbers_like_torch(op):
                     assert dtype == "bool" or scalar is True or op == "pow"
                     continue
                 got = f(*a)
-                close = np.allclose(np.array(got.tolist(), float), np.array(want.tolist(), float), 1e-2)
+                close = np.allclose(
+                    np.array(got.tolist(), float), np.array(want.tolist(), float), 1e-2
+                )
                 if name(got) != name(want) or not close:
                     bad.append(f"{dtype} {op} {scalar} swap={swap}: {got} but torch {want}")
     assert not bad, "\n".join(bad)
@@ -178,7 +203,9 @@ def test_operators_promote_tensors_like_torch(op):
                 x, p = twins(shape_a, a)
                 y, q = twins(shape_b, b)
                 if name(f(x, y)) != name(f(p, q)):
-                    bad.append(f"{a}{x.shape} {op} {b}{y.shape}: {f(x, y).dtype}, torch {f(p, q).dtype}")
+                    bad.append(
+                        f"{a}{x.shape} {op} {b}{y.shape}: {f(x, y).dtype}, torch {f(p, q).dtype}"
+                    )
     assert not bad, "\n".join(bad)
 
 
@@ -294,7 +321,8 @@ def test_casts_follow_torch(source):
 
 def test_cast_methods_have_torchs_names():
     x, p = rg.tensor([0.0, 1.5]), torch.tensor([0.0, 1.5])
-    for method in "float double half bfloat16 int long short char byte bool".split():
+    methods = ["float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte"]
+    for method in [*methods, "bool"]:
         same(getattr(x, method)(), getattr(p, method)())
     assert x.float() is x
     assert x.type() == "rubigo.float32"
@@ -452,7 +480,9 @@ def test_subclasses():
     v[0] = 5
     assert type(v) is Tagged and x.tolist() == [5, 2]
     p = rg.nn.Parameter(x)
-    assert isinstance(p, rg.Tensor) and p.requires_grad and p.is_leaf and p.data_ptr() == x.data_ptr()
+    assert (
+        isinstance(p, rg.Tensor) and p.requires_grad and p.is_leaf and p.data_ptr() == x.data_ptr()
+    )
     assert type(p * 2) is rg.Tensor and type(p.detach()) is rg.Tensor
 
 
@@ -532,10 +562,16 @@ def test_deepcopy_and_pickle_keep_tied_weights():
     assert type(made.first.weight) is rg.nn.Parameter
 
 
-def test_shallow_copy_shares_memory():
+def test_shallow_copies_share_memory_and_keep_the_rest():
     x = rg.tensor([1.0, 2.0])
     y = copy.copy(x)
-    assert y.equal(x)
+    y[0] = 5
+    assert x.tolist() == [5, 2] and y is not x
+    p = rg.nn.Parameter(x)
+    p.note = "kept"
+    q = copy.copy(p)
+    assert type(q) is rg.nn.Parameter and q.requires_grad and q.note == "kept"
+    assert q.data_ptr() == p.data_ptr()
 
 
 def test_names_of_the_reductions_with_indices():
@@ -545,7 +581,10 @@ def test_names_of_the_reductions_with_indices():
         got, want = getattr(x, f)(1), getattr(p, f)(1)
         same(got.values, want.values)
         same(got.indices, want.indices)
-        got, want = getattr(rg, f)(x, dim=0, keepdim=True), getattr(torch, f)(p, dim=0, keepdim=True)
+        got, want = (
+            getattr(rg, f)(x, dim=0, keepdim=True),
+            getattr(torch, f)(p, dim=0, keepdim=True),
+        )
         same(got[0], want[0])
         same(getattr(rg, f)(x, x.T), getattr(torch, f)(p, p.T))
     same(x.var(0), p.var(0))

@@ -1,4 +1,4 @@
-"""What `Tensor` has beyond the op table: conversions, printing, copying, and names with several forms."""
+"""What `Tensor` has beyond the op table: conversions, printing, copies, names of several forms."""
 
 from collections import namedtuple as _namedtuple
 
@@ -285,7 +285,7 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
 
 
 def nonzero(input, *, as_tuple=False):
-    """The indices of the elements that are not zero: a row for each, or a tuple with one per dim."""
+    """The indices of the elements that are not zero: a row for each, or a tuple of one per dim."""
     found = _core.nonzero(input)
     return tuple(found.unbind(1)) if as_tuple else found
 
@@ -355,6 +355,16 @@ def _reduce(self, protocol):
     return _rebuild, args
 
 
+def _copy(self):
+    """A leaf over the same memory, of the same type, with the same attributes."""
+    out = self.detach()
+    if type(self) is not Tensor:
+        out = out.as_subclass(type(self))
+    out.requires_grad_(self.requires_grad)
+    out.__dict__.update(self.__dict__)
+    return out
+
+
 def _deepcopy(self, memo):
     found = memo.get(id(self))
     if found is not None:
@@ -395,15 +405,16 @@ def _retains_grad(self):
 def _attach():
     """Adds all this to the native class, once, at import."""
     methods = {
-        "max": max, "min": min, "nonzero": nonzero, "aminmax": aminmax, "var": var, "std": std, "norm": norm,
+        "max": max, "min": min, "nonzero": nonzero, "aminmax": aminmax, "var": var, "std": std,
+        "norm": norm,
         "allclose": allclose, "isclose": isclose, "equal": equal, "dist": dist, "numpy": numpy,
         "cpu": cpu, "gpu": gpu, "type_as": type_as, "t": t, "copy_": copy_, "fill_": fill_,
         "zero_": zero_, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as,
         "broadcast_to": broadcast_to, "ravel": ravel, "unflatten": unflatten, "narrow": narrow,
         "new_tensor": new_tensor, "where": _where_method, "type": type_, "as_subclass": as_subclass,
         "__array__": _array, "__iter__": _iterate, "__repr__": _repr, "__format__": _format,
-        "__reduce_ex__": _reduce, "__deepcopy__": _deepcopy, "__dlpack__": _dlpack,
-        "__dlpack_device__": _dlpack_device,
+        "__reduce_ex__": _reduce, "__copy__": _copy, "__deepcopy__": _deepcopy,
+        "__dlpack__": _dlpack, "__dlpack_device__": _dlpack_device,
     }  # fmt: skip
     casts = {
         "float": _core.float32, "double": _core.float64, "half": _core.float16,

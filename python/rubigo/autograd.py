@@ -61,7 +61,7 @@ class _GradMode:
         return call
 
     def _fresh(self):
-        """The same mode with nothing to restore yet: a decorated function may run on many threads."""
+        """The mode with nothing to restore yet: a decorated function may run on many threads."""
         made = object.__new__(type(self))
         made.mode, made.before = self.mode, []
         return made
@@ -190,9 +190,7 @@ def grad(
     return tuple(found)
 
 
-def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None
-):
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
     """Adds the gradients of `tensors` into the `.grad` of the leaves."""
     tensors = _listed(tensors)
     vectors = [None] * len(tensors) if grad_tensors is None else _listed(grad_tensors)
@@ -341,7 +339,7 @@ def _record(cls, ctx, tensors, outputs):
         if t is None:
             saved.append((None, 0, None))
         elif id(t) in place:
-            # An output would keep its own node alive: its data is kept, the tensor only referred to.
+            # An output would keep its own node alive: only its data is kept.
             saved.append((t.detach(), t._version, ref(t)))
         else:
             saved.append((t, t._version, None))

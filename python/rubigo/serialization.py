@@ -1,7 +1,7 @@
-"""`save` and `load`: any nest of dicts, lists, tuples, strings, numbers and tensors, as safetensors.
+"""`save` and `load`: nests of dicts, lists, tuples, strings, numbers and tensors, as safetensors.
 
-The tensors are plain safetensors entries named by their path; the structure around them is JSON in the
-file's metadata. A state dict is therefore readable by every tool that reads safetensors.
+The tensors are plain safetensors entries named by their path; the structure around them is JSON in
+the file's metadata. A state dict is therefore readable by every tool that reads safetensors.
 """
 
 import json
@@ -18,8 +18,8 @@ def save(obj, f):
     """Writes `obj` to the file `f`; the old file stays unless all went well.
 
     Args:
-        obj: a nest of dict (with str or int keys), list, tuple, str, bool, int, float, None and Tensor.
-            Tensors that share memory and layout are stored once.
+        obj: a nest of dict (with str or int keys), list, tuple, str, bool, int, float, None and
+            Tensor. Tensors that share memory and layout are stored once.
         f: the path.
 
     Raises:
@@ -95,10 +95,7 @@ def _pack(obj, path, tensors, seen):
         kind = "list" if isinstance(obj, list) else "tuple"
         return [
             kind,
-            [
-                _pack(v, f"{path}.{i}" if path else str(i), tensors, seen)
-                for i, v in enumerate(obj)
-            ],
+            [_pack(v, f"{path}.{i}" if path else str(i), tensors, seen) for i, v in enumerate(obj)],
         ]
     raise TypeError(
         f"{where}: cannot save a {type(obj).__name__}; a file holds dicts, lists, tuples, strings, "

@@ -19,24 +19,26 @@ use crate::types::{PyDevice, dtype_object, parse_device, parse_dtype};
 /// A multi-dimensional array of one dtype on one device.
 #[pyclass(name = "Tensor", module = "rubigo", frozen, subclass, weakref, dict)]
 pub struct PyTensor {
-    /// Replaced only by `t.data = other`.
-    cell: RwLock<Tensor>,
+    /// Replaced only by `t.data = other`. Always `Some` for a finished object: the collector may visit one whose
+    /// memory is allocated (zeroed, which reads as an unlocked `None`) but not filled yet.
+    cell: RwLock<Option<Tensor>>,
 }
 
 impl PyTensor {
     pub fn new(t: Tensor) -> Self {
-        Self { cell: RwLock::new(t) }
+        Self { cell: RwLock::new(Some(t)) }
     }
 
     #[inline]
     pub fn tensor(&self) -> Tensor {
-        self.cell.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let cell = self.cell.read().unwrap_or_else(PoisonError::into_inner);
+        cell.as_ref().expect("a finished object has its tensor").clone()
     }
 
     pub fn set(&self, t: Tensor) {
         let old = {
             let mut cell = self.cell.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *cell, t)
+            cell.replace(t)
         };
         drop(old);
     }
@@ -609,8 +611,9 @@ impl PyTensor {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(cell) = self.cell.try_read() else { return Ok(()) };
+        let Some(tensor) = cell.as_ref() else { return Ok(()) };
         let mut result = Ok(());
-        cell.peek_owned(&mut |any| {
+        tensor.peek_owned(&mut |any| {
             let mut see = |object: &Py<PyAny>| {
                 if result.is_ok() {
                     result = visit.call(object);
@@ -627,7 +630,11 @@ impl PyTensor {
     }
 
     fn __clear__(&self) {
-        self.tensor().clear_owned();
+        if let Ok(cell) = self.cell.try_read()
+            && let Some(tensor) = cell.as_ref()
+        {
+            tensor.clear_owned();
+        }
     }
 
     /// Shallow copies share the memory, as views do.

@@ -22,11 +22,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let k = (at / inner) % classes;
     let i = (at / (inner * classes)) * inner + at % inner;
-    let class = targets[param(4u) + i];
+    let label = targets[param(4u) + i];
     let ignored = vec2<u32>(param(6u), param(7u));
     let smoothing = paramf(8u);
     var d = 0.0;
-    if (any(class != ignored)) {
+    if (any(label != ignored)) {
         var w = 1.0;
         if (WEIGHTED) {
             w = weight[param(5u) + k];
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             let p = exp((x[param(3u) + at] - stats[s]) - stats[s + samples]);
             d = stats[s + 2u * samples] * p - w * smoothing / f32(classes);
         }
-        if (class.y == 0u && class.x == k) {
+        if (label.y == 0u && label.x == k) {
             d -= (1.0 - smoothing) * w;
         }
         d *= scale;

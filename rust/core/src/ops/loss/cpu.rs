@@ -5,8 +5,9 @@ use crate::cpu::threads;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::norm::lanes::{
-    LANES, Math, Ptr, Real, Target, blocks, column_sums, dense, larger, load, per_isa, row_max,
-    store, sums,
+    CHUNK, LANES, Math, Ptr, Real, SHORT, Target, Tile, blocks, column_sums, dense, exp_chunk,
+    exp_column_sum, exp_rows, exp_sum, larger, load, log_lanes, per_isa, row_max, store, sums,
+    turn, turn_back,
 };
 use crate::ops::{Call, cast};
 use crate::tensor::Tensor;
@@ -160,18 +161,17 @@ fn check_again<T: Real>(job: &Job<T>) -> Result<()> {
     Ok(())
 }
 
-/// Shares out samples, or tiles of them: `n` times those that cover `inner`.
+/// Shares out samples, or tiles of them.
 fn each_sample(
     plan: &Plan,
-    rows: &(dyn Fn(Range<usize>) + Sync),
-    tiles: &(dyn Fn(Range<usize>) + Sync),
+    by_row: &(dyn Fn(Range<usize>) + Sync),
+    by_tile: &(dyn Fn(Range<usize>) + Sync),
 ) {
     let classes = plan.classes.max(1);
-    if plan.inner == 1 {
-        threads::for_range(plan.n, (GRAIN / classes).max(1), rows);
+    if by_tiles(plan) {
+        threads::for_range(tiles(plan), (GRAIN / (classes * LANES)).max(1), by_tile);
     } else {
-        let grain = (GRAIN / (classes * LANES)).max(1);
-        threads::for_range(plan.n * plan.inner.div_ceil(LANES), grain, tiles);
+        threads::for_range(plan.n, (GRAIN / classes).max(1), by_row);
     }
 }
 
@@ -209,6 +209,7 @@ per_isa! {
 #[inline(always)]
 unsafe fn forward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
     let (c, samples) = (job.plan.classes, job.samples());
+    let mut buffer = [T::ZERO; CHUNK];
     for i in range {
         unsafe {
             let x = job.x.at(i * c).cast_const();
@@ -216,20 +217,7 @@ unsafe fn forward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usiz
             if let Some(class) = job.class(i) {
                 if job.plan.logits {
                     top = row_max(x, c);
-                    let [s] = sums!(T, c, [acc], |k, len| {
-                        let v = load(x.add(k), len, T::LOWEST);
-                        let mut e = [T::ZERO; LANES];
-                        for l in 0..LANES {
-                            e[l] = M::exp(v[l] - top);
-                        }
-                        if len < LANES {
-                            e[len..].fill(T::ZERO);
-                        }
-                        for l in 0..LANES {
-                            acc[l] += e[l];
-                        }
-                    });
-                    log = M::log(T::from_f64(s));
+                    log = M::log(T::from_f64(exp_sum::<T, M>(x, c, top, &mut buffer)));
                 }
                 let w = *job.weight.at(class) * job.share;
                 factor = w + job.weight_sum * job.spread;
@@ -256,6 +244,7 @@ unsafe fn forward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usiz
 #[inline(always)]
 unsafe fn backward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
     let (c, samples) = (job.plan.classes, job.samples());
+    let mut buffer = [T::ZERO; CHUNK];
     for i in range {
         unsafe {
             let (x, out) = (job.x.at(i * c).cast_const(), job.grad.at(i * c));
@@ -266,19 +255,23 @@ unsafe fn backward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
                 let factor = g * *job.stats.at(2 * samples + i);
                 let spread = g * job.spread;
                 let w = job.weight.at(0).cast_const();
-                blocks!(0..c, |k, len| {
-                    let mut v = load(x.add(k), len, T::ZERO);
-                    for l in 0..LANES {
-                        v[l] = factor * M::exp((v[l] - top) - log);
-                    }
-                    if job.plan.smoothing > 0.0 {
-                        let w = load(w.add(k), len, T::ZERO);
+                for start in (0..c).step_by(CHUNK) {
+                    let count = (c - start).min(CHUNK);
+                    exp_chunk::<T, M>(x.add(start), count, top, log, &mut buffer);
+                    blocks!(0..count, |k, len| {
+                        let mut v = load(buffer.as_ptr().add(k), LANES, T::ZERO);
                         for l in 0..LANES {
-                            v[l] = v[l] - spread * w[l];
+                            v[l] = factor * v[l];
                         }
-                    }
-                    store(out.add(k), len, &v);
-                });
+                        if job.plan.smoothing > 0.0 {
+                            let w = load(w.add(start + k), len, T::ZERO);
+                            for l in 0..LANES {
+                                v[l] = v[l] - spread * w[l];
+                            }
+                        }
+                        store(out.add(start + k), len, &v);
+                    });
+                }
             } else {
                 std::slice::from_raw_parts_mut(out, c).fill(T::ZERO);
             }
@@ -289,9 +282,22 @@ unsafe fn backward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
     }
 }
 
+/// Samples are lanes where their classes are apart, or few.
+fn by_tiles(plan: &Plan) -> bool {
+    plan.inner > 1 || plan.classes <= SHORT
+}
+
+fn tiles(plan: &Plan) -> usize {
+    if plan.inner > 1 { plan.n * plan.inner.div_ceil(LANES) } else { plan.n.div_ceil(LANES) }
+}
+
 /// The first sample, its place in the input, and how many samples a tile has.
 #[inline(always)]
 fn tile_at(plan: &Plan, task: usize) -> (usize, usize, usize) {
+    if plan.inner == 1 {
+        let first = task * LANES;
+        return (first, first * plan.classes, (plan.n - first).min(LANES));
+    }
     let tiles = plan.inner.div_ceil(LANES);
     let (n, at) = (task / tiles, task % tiles * LANES);
     (n * plan.inner + at, n * plan.classes * plan.inner + at, (plan.inner - at).min(LANES))
@@ -299,11 +305,17 @@ fn tile_at(plan: &Plan, task: usize) -> (usize, usize, usize) {
 
 #[inline(always)]
 unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
-    let (c, inner, samples) = (job.plan.classes, job.plan.inner, job.samples());
+    let (c, samples) = (job.plan.classes, job.samples());
+    let mut buffer = [T::ZERO; CHUNK];
+    let mut columns: Tile<T> = [[T::ZERO; LANES]; SHORT];
     for task in range {
         let (first, place, len) = tile_at(&job.plan, task);
         unsafe {
-            let x = job.x.at(place).cast_const();
+            let (mut x, mut inner) = (job.x.at(place).cast_const(), job.plan.inner);
+            if inner == 1 {
+                turn(x, len, c, &mut columns);
+                (x, inner) = (columns.as_ptr().cast(), LANES);
+            }
             let (mut top, mut log) = ([T::ZERO; LANES], [T::ZERO; LANES]);
             if job.plan.logits {
                 top = [T::LOWEST; LANES];
@@ -313,15 +325,8 @@ unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
                         top[l] = larger(v[l], top[l]);
                     }
                 }
-                log = column_sums!(T, c, |k, acc| {
-                    let v = load(x.add(k * inner), len, T::ZERO);
-                    for l in 0..LANES {
-                        acc[l] += M::exp(v[l] - top[l]);
-                    }
-                });
-                for l in 0..LANES {
-                    log[l] = M::log(log[l]);
-                }
+                log = exp_column_sum::<T, M>(x, inner, len, c, &top, &mut buffer);
+                log_lanes::<T, M>(&mut log);
             }
             let mut all = [T::ZERO; LANES];
             if job.plan.smoothing > 0.0 {
@@ -354,36 +359,55 @@ unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
 
 #[inline(always)]
 unsafe fn backward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
-    let (c, inner, samples) = (job.plan.classes, job.plan.inner, job.samples());
+    let (c, samples) = (job.plan.classes, job.samples());
+    let mut buffer = [T::ZERO; CHUNK];
+    let mut columns: Tile<T> = [[T::ZERO; LANES]; SHORT];
+    let mut grads: Tile<T> = columns;
     for task in range {
         let (first, place, len) = tile_at(&job.plan, task);
         unsafe {
-            let (x, out) = (job.x.at(place).cast_const(), job.grad.at(place));
+            let (mut x, mut inner) = (job.x.at(place).cast_const(), job.plan.inner);
+            let mut out = job.grad.at(place);
+            if job.plan.inner == 1 {
+                turn(x, len, c, &mut columns);
+                (x, inner) = (columns.as_ptr().cast(), LANES);
+                out = grads.as_mut_ptr().cast();
+            }
             let top = load(job.stats.at(first).cast_const(), len, T::ZERO);
             let log = load(job.stats.at(samples + first).cast_const(), len, T::ZERO);
             let mut factor = load(job.stats.at(2 * samples + first).cast_const(), len, T::ZERO);
             let mut g = [T::ZERO; LANES];
-            let mut live = [false; LANES];
+            // 1 where softmax counts: not for ignored samples, nor for log probabilities.
+            let mut live = [T::ZERO; LANES];
             for l in 0..len {
-                live[l] = job.class(first + l).is_some();
-                g[l] = *job.loss.at((first + l) * job.step) * job.scale;
+                if job.class(first + l).is_some() {
+                    g[l] = *job.loss.at((first + l) * job.step) * job.scale;
+                    live[l] = if job.plan.logits { T::ONE } else { T::ZERO };
+                }
                 factor[l] = g[l] * factor[l];
             }
-            for k in 0..c {
-                let mut v = load(x.add(k * inner), len, T::ZERO);
-                let spread = job.spread * *job.weight.at(k);
-                for l in 0..LANES {
-                    let p = factor[l] * M::exp((v[l] - top[l]) - log[l]);
-                    let d = p - spread * g[l];
-                    v[l] = if live[l] & job.plan.logits { d } else { T::ZERO };
+            for start in (0..c).step_by(CHUNK / LANES) {
+                let rows = (c - start).min(CHUNK / LANES);
+                let from = x.add(start * inner);
+                exp_rows::<T, M>(from, inner, len, rows, (&top, &log), &mut buffer);
+                for (k, e) in buffer[..rows * LANES].as_chunks::<LANES>().0.iter().enumerate() {
+                    let spread = job.spread * *job.weight.at(start + k);
+                    let mut v = [T::ZERO; LANES];
+                    for l in 0..LANES {
+                        let d = factor[l] * e[l] - spread * g[l];
+                        v[l] = if live[l] == T::ONE { d } else { T::ZERO };
+                    }
+                    store(out.add((start + k) * inner), len, &v);
                 }
-                store(out.add(k * inner), len, &v);
             }
             for l in 0..len {
                 if let Some(class) = job.class(first + l) {
                     let at = out.add(class * inner + l);
                     *at = *at - g[l] * job.share * *job.weight.at(class);
                 }
+            }
+            if job.plan.inner == 1 {
+                turn_back(&grads, len, c, job.grad.at(place));
             }
         }
     }

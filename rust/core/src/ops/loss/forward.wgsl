@@ -36,9 +36,9 @@ fn less(v: f32, m: f32) -> f32 {
     return select(v - m, nan_(), isnan(v) || (isinf(v) && v == m));
 }
 
-fn weight_of(class: u32) -> f32 {
+fn weight_of(label: u32) -> f32 {
     if (WEIGHTED) {
-        return weight[param(5u) + class];
+        return weight[param(5u) + label];
     }
     return 1.0;
 }
@@ -87,9 +87,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (lane != 0u || !live) {
         return;
     }
-    let class = targets[param(4u) + i];
-    let counts = any(class != ignored);
-    let known = class.y == 0u && class.x < classes;
+    let label = targets[param(4u) + i];
+    let counts = any(label != ignored);
+    let known = label.y == 0u && label.x < classes;
     if (counts && !known) {
         atomicMin(&bad[0], i);
     }
@@ -97,10 +97,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var w = 0.0;
     var factor = 0.0;
     if (counts && known) {
-        w = weight_of(class.x);
+        w = weight_of(label.x);
         let spread = smoothing / f32(classes);
         factor = (1.0 - smoothing) * w + weight_sum * spread;
-        loss = (1.0 - smoothing) * w * (rest - less(x[base + class.x * inner], top)) + all * spread;
+        loss = (1.0 - smoothing) * w * (rest - less(x[base + label.x * inner], top)) + all * spread;
     }
     losses[param(9u) + i] = loss;
     weights[param(10u) + i] = w;

@@ -105,9 +105,6 @@ impl Plan {
                 "label_smoothing must be between 0 and 1, got {smoothing}"
             )));
         }
-        if smoothing > 0.0 && !c.flag(3) {
-            return Err(Error::value("label_smoothing needs logits"));
-        }
         Ok(Self {
             n: numel(&shape[..dim]),
             classes: shape[dim],
@@ -203,6 +200,9 @@ fn infer(c: &Call) -> Result<Specs> {
     let (x, target) = (c.x(0), c.x(1));
     check(x, target, c.opt(2))?;
     let plan = Plan::of(c, x.shape())?;
+    if plan.smoothing > 0.0 && !plan.logits {
+        return Err(Error::value("label_smoothing needs logits"));
+    }
     let shape = if plan.reduction == Reduction::None { target.dims() } else { Dims::new() };
     let stats = compute_dtype(x.dtype());
     Ok(smallvec![

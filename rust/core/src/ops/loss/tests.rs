@@ -18,6 +18,7 @@ fn targets(shape: &[usize], classes: usize) -> Tensor {
 
 fn close(got: &Tensor, want: &Tensor, tolerance: f64) {
     assert_eq!(got.shape(), want.shape());
+    let got = cast::to_device(got, Device::Cpu).unwrap();
     let (got, want) = (got.to_vec::<f64>().unwrap(), want.to_vec::<f64>().unwrap());
     for (i, (g, w)) in got.iter().zip(&want).enumerate() {
         let same = (g - w).abs() <= tolerance * (1.0 + w.abs()) || (g.is_nan() && w.is_nan());

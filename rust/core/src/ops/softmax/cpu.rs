@@ -4,15 +4,17 @@
 use super::{Kind, Shape};
 use crate::cpu::threads;
 use crate::ops::norm::lanes::{
-    LANES, Math, Ptr, Real, blocks, column_sums, larger, load, per_isa, row_max, store, sums,
+    Buffer, CHUNK, LANES, Math, Ptr, Real, SHORT, Tile, blocks, buffer_sum, column_sums, exp_chunk,
+    exp_column_sum, exp_rows, exp_sum, larger, load, log_lanes, per_isa, row_max, store, sums,
+    turn, turn_back,
 };
 use crate::tensor::Tensor;
 use std::ops::Range;
 
 /// Elements a thread takes at once.
 const GRAIN: usize = 8192;
-/// Rows of at most so many elements are worked on as columns.
-const SHORT: usize = 16;
+/// Rows of a tile whose exponentials fit a buffer.
+const RUN: usize = CHUNK / LANES;
 
 struct Job<T> {
     a: Ptr<T>,
@@ -47,73 +49,52 @@ per_isa! {
 
 #[inline(always)]
 unsafe fn rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let mut buffer = [T::ZERO; CHUNK];
     for row in range {
         // SAFETY: each row has n elements in all three tensors.
         unsafe {
             let at = row * job.n;
             let (a, b, y) = (job.a.at(at).cast_const(), job.b.at(at).cast_const(), job.y.at(at));
             match job.kind {
-                Kind::Softmax => softmax_row::<T, M>(a, y, job.n),
-                Kind::LogSoftmax => log_softmax_row::<T, M>(a, y, job.n),
+                Kind::Softmax => softmax_row::<T, M>(a, y, job.n, &mut buffer),
+                Kind::LogSoftmax => {
+                    let m = row_max(a, job.n);
+                    let log = M::log(T::from_f64(exp_sum::<T, M>(a, job.n, m, &mut buffer)));
+                    blocks!(0..job.n, |i, len| {
+                        let mut v = load(a.add(i), len, T::ZERO);
+                        for l in 0..LANES {
+                            v[l] = (v[l] - m) - log;
+                        }
+                        store(y.add(i), len, &v);
+                    });
+                }
                 Kind::SoftmaxGrad => softmax_grad_row::<T, M>(a, b, y, job.n),
-                Kind::LogSoftmaxGrad => log_softmax_grad_row::<T, M>(a, b, y, job.n),
+                Kind::LogSoftmaxGrad => log_softmax_grad_row::<T, M>(a, b, y, job.n, &mut buffer),
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn softmax_row<T: Real, M: Math<T>>(x: *const T, y: *mut T, n: usize) {
-    // SAFETY (here and below): blocks stay inside the n elements.
+unsafe fn softmax_row<T: Real, M: Math<T>>(x: *const T, y: *mut T, n: usize, e: &mut Buffer<T>) {
+    // SAFETY (here and below): chunks and blocks stay inside the n elements.
     unsafe {
         let m = row_max(x, n);
-        let [s] = sums!(T, n, [acc], |i, len| {
-            let v = load(x.add(i), len, T::LOWEST);
-            let mut e = [T::ZERO; LANES];
-            for l in 0..LANES {
-                e[l] = M::exp(v[l] - m);
+        let mut s = 0.0;
+        for start in (0..n).step_by(CHUNK) {
+            let len = (n - start).min(CHUNK);
+            let padded = exp_chunk::<T, M>(x.add(start), len, m, T::ZERO, e);
+            s += buffer_sum(e, padded);
+            if n > CHUNK {
+                std::ptr::copy_nonoverlapping(e.as_ptr(), y.add(start), len);
             }
-            store(y.add(i), len, &e);
-            if len < LANES {
-                e[len..].fill(T::ZERO);
-            }
-            for l in 0..LANES {
-                acc[l] += e[l];
-            }
-        });
+        }
         let r = T::from_f64(1.0 / s);
+        let from = if n > CHUNK { y.cast_const() } else { e.as_ptr() };
         blocks!(0..n, |i, len| {
-            let mut v = load(y.add(i), len, T::ZERO);
+            let mut v = load(from.add(i), len, T::ZERO);
             for l in 0..LANES {
                 v[l] = v[l] * r;
-            }
-            store(y.add(i), len, &v);
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn log_softmax_row<T: Real, M: Math<T>>(x: *const T, y: *mut T, n: usize) {
-    unsafe {
-        let m = row_max(x, n);
-        let [s] = sums!(T, n, [acc], |i, len| {
-            let v = load(x.add(i), len, T::LOWEST);
-            let mut e = [T::ZERO; LANES];
-            for l in 0..LANES {
-                e[l] = M::exp(v[l] - m);
-            }
-            if len < LANES {
-                e[len..].fill(T::ZERO);
-            }
-            for l in 0..LANES {
-                acc[l] += e[l];
-            }
-        });
-        let log = M::log(T::from_f64(s));
-        blocks!(0..n, |i, len| {
-            let mut v = load(x.add(i), len, T::ZERO);
-            for l in 0..LANES {
-                v[l] = (v[l] - m) - log;
             }
             store(y.add(i), len, &v);
         });
@@ -146,6 +127,7 @@ unsafe fn log_softmax_grad_row<T: Real, M: Math<T>>(
     y: *const T,
     out: *mut T,
     n: usize,
+    e: &mut Buffer<T>,
 ) {
     unsafe {
         let [s] = sums!(T, n, [acc], |i, len| {
@@ -155,18 +137,23 @@ unsafe fn log_softmax_grad_row<T: Real, M: Math<T>>(
             }
         });
         let s = T::from_f64(s);
-        blocks!(0..n, |i, len| {
-            let (mut g, y) = (load(g.add(i), len, T::ZERO), load(y.add(i), len, T::ZERO));
-            for l in 0..LANES {
-                g[l] = g[l] - M::exp(y[l]) * s;
-            }
-            store(out.add(i), len, &g);
-        });
+        for start in (0..n).step_by(CHUNK) {
+            let count = (n - start).min(CHUNK);
+            exp_chunk::<T, M>(y.add(start), count, T::ZERO, T::ZERO, e);
+            blocks!(0..count, |i, len| {
+                let (mut g, p) = (load(g.add(start + i), len, T::ZERO), &e[i..i + LANES]);
+                for l in 0..LANES {
+                    g[l] = g[l] - p[l] * s;
+                }
+                store(out.add(start + i), len, &g);
+            });
+        }
     }
 }
 
 #[inline(always)]
 unsafe fn columns_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
+    let mut buffer = [T::ZERO; CHUNK];
     let tiles = job.inner.div_ceil(LANES);
     for task in range {
         let (outer, column) = (task / tiles, task % tiles * LANES);
@@ -175,10 +162,11 @@ unsafe fn columns_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
         unsafe {
             let (a, b, y) = (job.a.at(at).cast_const(), job.b.at(at).cast_const(), job.y.at(at));
             let len = (job.inner - column).min(LANES);
+            let size = (job.n, job.inner);
             if len == LANES {
-                tile::<T, M>(a, b, y, job.n, job.inner, LANES, job.kind);
+                tile::<T, M>(a, b, y, size, LANES, job.kind, &mut buffer);
             } else {
-                tile::<T, M>(a, b, y, job.n, job.inner, len, job.kind);
+                tile::<T, M>(a, b, y, size, len, job.kind, &mut buffer);
             }
         }
     }
@@ -190,68 +178,75 @@ unsafe fn tile<T: Real, M: Math<T>>(
     a: *const T,
     b: *const T,
     y: *mut T,
-    n: usize,
-    step: usize,
+    (n, step): (usize, usize),
     len: usize,
     kind: Kind,
+    buffer: &mut Buffer<T>,
 ) {
     // SAFETY: the caller gives n elements for each column; lanes from `len` on are padding.
     unsafe {
+        let zero = [T::ZERO; LANES];
+        macro_rules! at {
+            ($p:expr, $k:expr) => {
+                load($p.add(($k) * step), len, T::ZERO)
+            };
+        }
         match kind {
             Kind::Softmax | Kind::LogSoftmax => {
                 let mut m = [T::LOWEST; LANES];
                 for k in 0..n {
-                    let v = load(a.add(k * step), len, T::ZERO);
+                    let v = at!(a, k);
                     for l in 0..LANES {
                         m[l] = larger(v[l], m[l]);
                     }
                 }
-                let keep = kind == Kind::Softmax;
-                let mut s = column_sums!(T, n, |k, acc| {
-                    let mut v = load(a.add(k * step), len, T::ZERO);
-                    for l in 0..LANES {
-                        v[l] = M::exp(v[l] - m[l]);
-                        acc[l] += v[l];
-                    }
-                    if keep {
-                        store(y.add(k * step), len, &v);
-                    }
-                });
-                if keep {
-                    for l in 0..LANES {
-                        s[l] = T::ONE / s[l];
-                    }
+                let mut s = zero;
+                if kind == Kind::LogSoftmax {
+                    s = exp_column_sum::<T, M>(a, step, len, n, &m, buffer);
+                    log_lanes::<T, M>(&mut s);
                     for k in 0..n {
-                        let mut v = load(y.add(k * step), len, T::ZERO);
-                        for l in 0..LANES {
-                            v[l] = v[l] * s[l];
-                        }
-                        store(y.add(k * step), len, &v);
-                    }
-                } else {
-                    for l in 0..LANES {
-                        s[l] = M::log(s[l]);
-                    }
-                    for k in 0..n {
-                        let mut v = load(a.add(k * step), len, T::ZERO);
+                        let mut v = at!(a, k);
                         for l in 0..LANES {
                             v[l] = (v[l] - m[l]) - s[l];
                         }
                         store(y.add(k * step), len, &v);
                     }
+                    return;
+                }
+                for start in (0..n).step_by(RUN) {
+                    let rows = (n - start).min(RUN);
+                    exp_rows::<T, M>(a.add(start * step), step, len, rows, (&m, &zero), buffer);
+                    let mut acc = zero;
+                    for (k, e) in buffer[..rows * LANES].as_chunks::<LANES>().0.iter().enumerate() {
+                        for l in 0..LANES {
+                            acc[l] += e[l];
+                        }
+                        store(y.add((start + k) * step), len, e);
+                    }
+                    for l in 0..LANES {
+                        s[l] += acc[l];
+                    }
+                }
+                for l in 0..LANES {
+                    s[l] = T::ONE / s[l];
+                }
+                for k in 0..n {
+                    let mut v = at!(y.cast_const(), k);
+                    for l in 0..LANES {
+                        v[l] = v[l] * s[l];
+                    }
+                    store(y.add(k * step), len, &v);
                 }
             }
             Kind::SoftmaxGrad => {
                 let s = column_sums!(T, n, |k, acc| {
-                    let (g, y) =
-                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
+                    let (g, y) = (at!(a, k), at!(b, k));
                     for l in 0..LANES {
                         acc[l] = M::fma(g[l], y[l], acc[l]);
                     }
                 });
                 for k in 0..n {
-                    let (g, mut v) =
-                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
+                    let (g, mut v) = (at!(a, k), at!(b, k));
                     for l in 0..LANES {
                         v[l] = v[l] * (g[l] - s[l]);
                     }
@@ -260,19 +255,21 @@ unsafe fn tile<T: Real, M: Math<T>>(
             }
             Kind::LogSoftmaxGrad => {
                 let s = column_sums!(T, n, |k, acc| {
-                    let g = load(a.add(k * step), len, T::ZERO);
+                    let g = at!(a, k);
                     for l in 0..LANES {
                         acc[l] += g[l];
                     }
                 });
-                let mut v = [T::ZERO; LANES];
-                for k in 0..n {
-                    let (g, o) =
-                        (load(a.add(k * step), len, T::ZERO), load(b.add(k * step), len, T::ZERO));
-                    for l in 0..LANES {
-                        v[l] = g[l] - M::exp(o[l]) * s[l];
+                for start in (0..n).step_by(RUN) {
+                    let rows = (n - start).min(RUN);
+                    exp_rows::<T, M>(b.add(start * step), step, len, rows, (&zero, &zero), buffer);
+                    for (k, e) in buffer[..rows * LANES].as_chunks::<LANES>().0.iter().enumerate() {
+                        let mut g = at!(a, start + k);
+                        for l in 0..LANES {
+                            g[l] = g[l] - e[l] * s[l];
+                        }
+                        store(y.add((start + k) * step), len, &g);
                     }
-                    store(y.add(k * step), len, &v);
                 }
             }
         }
@@ -282,29 +279,19 @@ unsafe fn tile<T: Real, M: Math<T>>(
 #[inline(always)]
 unsafe fn short_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
     let n = job.n;
-    let mut tiles = [[[T::ZERO; LANES]; SHORT]; 3];
+    let mut tiles: [Tile<T>; 3] = [[[T::ZERO; LANES]; SHORT]; 3];
+    let mut buffer = [T::ZERO; CHUNK];
     for start in range.clone().step_by(LANES) {
         let rows = (range.end - start).min(LANES);
+        let [a, b, y] = &mut tiles;
         // SAFETY: the rows lie inside the tensors; a tile holds SHORT >= n elements of LANES rows.
         unsafe {
-            let from = [job.a.at(start * n), job.b.at(start * n)];
-            for (tile, from) in tiles.iter_mut().zip(from) {
-                for r in 0..rows {
-                    for k in 0..n {
-                        tile[k][r] = *from.add(r * n + k);
-                    }
-                }
-            }
-            let [a, b, y] = &mut tiles;
-            let (a, b, y) =
-                (a.as_ptr().cast::<T>(), b.as_ptr().cast::<T>(), y.as_mut_ptr().cast::<T>());
-            tile::<T, M>(a, b, y, n, LANES, LANES, job.kind);
-            let to = job.y.at(start * n);
-            for r in 0..rows {
-                for k in 0..n {
-                    *to.add(r * n + k) = *y.add(k * LANES + r);
-                }
-            }
+            turn(job.a.at(start * n), rows, n, a);
+            turn(job.b.at(start * n), rows, n, b);
+            let to = y.as_mut_ptr().cast::<T>();
+            let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
+            tile::<T, M>(a, b, to, (n, LANES), LANES, job.kind, &mut buffer);
+            turn_back(y, rows, n, job.y.at(start * n));
         }
     }
 }

@@ -1,12 +1,13 @@
 use super::*;
 use crate::cpu::threads;
 use crate::gpu::Gpu;
+use crate::ops::cast;
 use crate::tensor::Number;
 
 fn wave(shape: &[usize], dtype: DType) -> Tensor {
     let n = numel(shape);
     let x: Vec<f64> = (0..n).map(|i| ((i * 37 + 11) % 101) as f64 / 17.0 - 3.0).collect();
-    super::super::cast::to(&Tensor::from_slice(&x, shape).unwrap(), dtype).unwrap()
+    cast::to(&Tensor::from_slice(&x, shape).unwrap(), dtype).unwrap()
 }
 
 fn naive(x: &Tensor, dim: usize, log: bool) -> Vec<f64> {
@@ -28,6 +29,7 @@ fn naive(x: &Tensor, dim: usize, log: bool) -> Vec<f64> {
 }
 
 fn check(got: &Tensor, want: &[f64], tolerance: f64) {
+    let got = cast::to_device(got, Device::Cpu).unwrap();
     for (i, (g, w)) in got.to_vec::<f64>().unwrap().iter().zip(want).enumerate() {
         assert!((g - w).abs() <= tolerance * (1.0 + w.abs()), "{i}: {g} is not {w}");
     }
@@ -161,7 +163,7 @@ fn gpu_agrees_with_cpu() {
     if Gpu::adapters().is_empty() {
         return;
     }
-    let gpu = |t: &Tensor| super::super::cast::to_device(t, Device::Gpu).unwrap();
+    let gpu = |t: &Tensor| cast::to_device(t, Device::Gpu).unwrap();
     for &(shape, dim) in SHAPES {
         let (x, g) = (wave(shape, DType::F32), wave(&[numel(shape)], DType::F32));
         let g = g.alias(g.layout().reshape(shape).unwrap());

@@ -1,0 +1,377 @@
+"""Each line of docs/deviations.md, by the name that ends it."""
+
+import pathlib
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+from rubigo import data, nn, optim
+
+F = nn.functional
+PAGE = pathlib.Path(__file__).parent.parent / "docs" / "deviations.md"
+NAN = float("nan")
+
+
+def test_every_line_has_its_test_and_every_test_its_line():
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("- ")]
+    names = [re.search(r"\(`(\w+)`\)$", line) for line in lines]
+    assert all(names), [line for line, name in zip(lines, names, strict=True) if not name]
+    listed = [f"test_{name[1]}" for name in names]
+    here = [n for n in globals() if n.startswith("test_") and not n.startswith("test_every_line")]
+    assert sorted(listed) == sorted(here)
+
+
+def weight(*values):
+    return rg.tensor(list(values), requires_grad=True)
+
+
+# Tensors.
+
+
+def test_shapes_are_tuples():
+    assert type(rg.ones(2, 3).shape) is tuple and not hasattr(rg, "Size")
+    assert rg.ones(2, 3).shape + (1,) == (2, 3, 1)
+
+
+def test_devices():
+    assert rg.device("cpu") == "cpu" and rg.device("gpu").type == "gpu"
+    with pytest.raises(ValueError, match="gpu"):
+        rg.ones(1, device="cuda")
+
+
+def test_type_names():
+    assert repr(rg.float32) == rg.ones(1).type() == "rubigo.float32"
+
+
+def test_huge_integers():
+    for call in (lambda: rg.tensor(2**63), lambda: rg.tensor([1]) + 2**63):
+        with pytest.raises(OverflowError):
+            call()
+    assert (rg.tensor([1.0]) + 2**70).item() == 2.0**70
+    assert rg.tensor(2**63, dtype=rg.uint64).item() == 2**63
+
+
+def test_integers_out_of_range():
+    for value in (-1, 256):
+        with pytest.raises(OverflowError, match="uint8"):
+            rg.tensor([value], dtype=rg.uint8)
+
+
+def test_numpy_scalars():
+    assert rg.tensor([np.float64(1), np.float64(2)]).dtype is rg.float32
+    assert rg.tensor([np.int32(1)]).dtype is rg.int64
+    assert rg.tensor(np.float64(1)).dtype is rg.float64
+
+
+def test_read_only_arrays():
+    a = np.zeros(2)
+    a.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        t = rg.from_numpy(a)
+    t.fill_(1)
+    assert a.tolist() == [0, 0]
+
+
+def test_transposing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rg.ones(2, 3, 4).T.shape == (4, 3, 2) and rg.ones(2).T.shape == (2,)
+
+
+def test_pickling_results():
+    with pytest.raises(RuntimeError, match="detach"):
+        pickle.dumps(weight(1.0) * 2)
+
+
+def test_expanded_memory():
+    for write in (lambda x: x.zero_(), lambda x: x.fill_(1), lambda x: x.copy_(rg.ones(3))):
+        with pytest.raises(RuntimeError, match="clone"):
+            write(rg.ones(1).expand(3))
+
+
+def test_overlap():
+    x = rg.tensor([[1.0, 2.0, 3.0]])
+    x.add_(x[:, :1])
+    assert x.tolist() == [[2, 3, 4]]
+    y = rg.tensor([1.0, 2.0, 3.0])
+    y[1:].copy_(y[:-1])
+    assert y.tolist() == [1, 1, 2]
+
+
+# Operations.
+
+
+def test_shape_error():
+    with pytest.raises(rg.ShapeError):
+        rg.ones(2) + rg.ones(3)
+    assert issubclass(rg.ShapeError, ValueError) and issubclass(rg.ShapeError, RuntimeError)
+
+
+def test_dtype_errors():
+    t = rg.tensor([True])
+    for call in (lambda: -t, lambda: t - t, lambda: ~rg.ones(1), lambda: rg.tensor([1]).add_(1.5)):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_integer_division_by_zero():
+    x = rg.tensor([5, -5])
+    assert (x // 0).tolist() == (x % 0).tolist() == [0, 0]
+    assert (x / 0).tolist() == [np.inf, -np.inf]
+
+
+def test_bool_arithmetic():
+    t = rg.tensor([True, False])
+    assert (t - 3).tolist() == [-2, -3] and (3 - t).tolist() == [2, 3]
+    assert (t // True).tolist() == [True, False] and (True**t).tolist() == [True, True]
+    assert (rg.tensor([1.5]) - True).tolist() == [0.5]
+
+
+def test_sign_of_nan():
+    assert rg.tensor(NAN).sign().isnan().item()
+
+
+def test_remainder_of_zero():
+    x = rg.tensor([-4.0, 4.0])
+    assert (x % 2).signbit().tolist() == [False, False]
+    assert (x % -2).signbit().tolist() == [True, True]
+    assert (-4.0) % 2.0 == 0.0 and str(4.0 % -2.0) == "-0.0"
+
+
+def test_random_streams():
+    rg.manual_seed(0)
+    first = rg.rand(1000)
+    threads = rg.get_num_threads()
+    try:
+        rg.set_num_threads(1)
+        rg.manual_seed(0)
+        assert rg.rand(1000).equal(first)
+    finally:
+        rg.set_num_threads(threads)
+
+
+# Indexing.
+
+
+def test_assignment_casts():
+    x = rg.tensor([1, 2])
+    x[rg.tensor([0])] = rg.tensor([2.7])
+    x[1] = 3.9
+    assert x.tolist() == [2, 3]
+
+
+def test_failed_assignment():
+    x = rg.ones(2, 2)
+    with pytest.raises((IndexError, RuntimeError)):
+        x[rg.tensor([0, 5])] = 7.0
+    assert x.equal(rg.ones(2, 2))
+
+
+def test_two_ellipses():
+    with pytest.raises(IndexError, match="ellipsis"):
+        rg.ones(2, 2)[..., 0, ...]
+
+
+def test_lists_are_indices():
+    x = rg.tensor([[1, 2], [3, 4]])
+    assert x[[[0, 1], [1, 0]]].shape == (2, 2, 2)
+
+
+# Autograd.
+
+
+def test_in_place_keeps_results():
+    x = weight(0.5)
+    y = x.tanh()
+    z = (y * 1).sigmoid_()
+    with rg.no_grad():
+        z.mul_(2)
+    z.sum().backward()
+    s = 1 / (1 + np.exp(-np.tanh(0.5)))
+    assert x.grad.item() == pytest.approx(s * (1 - s) * (1 - np.tanh(0.5) ** 2), rel=1e-5)
+
+
+def test_views_of_several():
+    x = weight(1.0, 2.0)
+    y = x * 1
+    y.unbind()[0].mul_(10)
+    y.sum().backward()
+    assert x.grad.tolist() == [10, 1]
+
+
+def test_inference_mode_is_no_grad():
+    with rg.inference_mode():
+        y = rg.ones(2) * 2
+    x = weight(1.0, 2.0)
+    (x * y).sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_grad_fn_names():
+    assert repr((weight(1.0) * 2).grad_fn) == "<MulBackward>"
+
+
+def test_batched_grads():
+    x = weight(1.0)
+    with pytest.raises(NotImplementedError, match="vector"):
+        rg.autograd.grad(x * 2, x, rg.ones(3, 1), is_grads_batched=True)
+
+
+def test_saved_outputs():
+    class Exp(rg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0]
+
+    x = weight(1.0)
+    y = Exp.apply(x)
+    (g,) = rg.autograd.grad(y, x, rg.ones(1), create_graph=True)
+    assert rg.autograd.grad(g, x, rg.ones(1))[0].item() == pytest.approx(np.e)
+    z = Exp.apply(x) * 1
+    with pytest.raises(RuntimeError, match="saved output is gone"):
+        rg.autograd.grad(z, x, rg.ones(1), create_graph=True)
+
+
+# Modules, losses, optimizers.
+
+
+def test_softmax_requires_dim():
+    for make in (nn.Softmax, nn.LogSoftmax, nn.Softmin):
+        with pytest.raises(TypeError, match="dim"):
+            make()
+    for function in (F.softmax, F.log_softmax):
+        with pytest.raises(TypeError, match="dim"):
+            function(rg.ones(2))
+
+
+def test_inplace_modules():
+    x = rg.tensor([-1.0, 1.0])
+    y = nn.ReLU(inplace=True)(x)
+    assert y.tolist() == [0, 1] and x.tolist() == [-1, 1]
+
+
+def test_sizes_of_zero():
+    with pytest.raises(ValueError, match="at least 1"):
+        nn.Linear(0, 2)
+
+
+def test_losses_need_equal_shapes():
+    with pytest.raises(rg.ShapeError):
+        F.mse_loss(rg.ones(8, 1), rg.ones(8))
+    assert F.mse_loss(rg.ones(8, 1), rg.tensor(0.0)).item() == 1
+
+
+def test_bce_gradient():
+    x = weight(1.0)
+    F.binary_cross_entropy(x, rg.tensor([1.0])).backward()
+    assert x.grad.tolist() == [-1]
+
+
+def test_bce_check(device):
+    x = rg.tensor([1.5], device=device)
+    if device == "cpu":
+        with pytest.raises((ValueError, RuntimeError), match=r"between 0 and 1|0, 1"):
+            F.binary_cross_entropy(x, rg.ones(1))
+    else:
+        F.binary_cross_entropy(x, rg.ones(1, device=device))
+
+
+def test_no_size_average():
+    for more in ({"size_average": True}, {"reduce": True}):
+        with pytest.raises(TypeError):
+            nn.MSELoss(**more)
+
+
+def test_transposed_padding():
+    with pytest.raises((ValueError, TypeError), match="same"):
+        nn.ConvTranspose2d(1, 1, 3, padding="same")
+
+
+def test_load_state_dict_is_whole():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    state = {k: rg.ones(v.shape) for k, v in before.items()}
+    with pytest.raises(RuntimeError):
+        model.load_state_dict({**state, "1.bias": rg.ones(7)})
+    assert all(v.equal(before[k]) for k, v in model.state_dict().items())
+
+
+def test_module_dicts():
+    layer = nn.Linear(2, 2)
+    for mapping in (layer._parameters, layer._buffers, layer._modules):
+        with pytest.raises(TypeError):
+            mapping["extra"] = None
+
+
+def test_no_foreach():
+    for make in (optim.SGD, optim.Adam):
+        for name in ("foreach", "fused", "capturable", "differentiable"):
+            with pytest.raises(TypeError, match=name):
+                make([weight(1.0)], lr=0.1, **{name: True})
+
+
+def test_optimizer_steps():
+    w = weight(1.0)
+    optimizer = optim.Adam([w])
+    w.grad = rg.ones(1)
+    optimizer.step()
+    assert type(optimizer.state[w]["step"]) is int
+
+
+def test_scheduler_epochs():
+    optimizer = optim.SGD([weight(1.0)], lr=1.0)
+    with pytest.raises(TypeError):
+        optim.lr_scheduler.StepLR(optimizer, 1).step(3)
+    optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 10).step(2.5)
+
+
+# Data and files.
+
+
+def test_loader_epochs():
+    def epochs(loader, count):
+        return [[b.tolist() for b in loader] for _ in range(count)]
+
+    def make():
+        generator = rg.Generator()
+        generator.manual_seed(3)
+        return data.DataLoader(list(range(10)), batch_size=5, shuffle=True, generator=generator)
+
+    first, second = epochs(make(), 2)
+    assert first != second
+    again = make()
+    again.set_epoch(1)
+    assert epochs(again, 1) == [second]
+
+
+def test_loader_arguments():
+    for more in ({"pin_memory": True}, {"worker_init_fn": print}):
+        with pytest.raises(TypeError):
+            data.DataLoader([1, 2], **more)
+    loader = data.DataLoader([lambda: 1, lambda: 2], collate_fn=lambda b: b[0](), num_workers=2)
+    assert list(loader) == [1, 2]
+
+
+def test_no_iterable_dataset():
+    assert not hasattr(data, "IterableDataset")
+
+
+def test_files(tmp_path):
+    with pytest.raises(TypeError, match="cannot save"):
+        rg.save({"f": print}, tmp_path / "x")
+    with open(tmp_path / "f", "wb") as f, pytest.raises(TypeError, match="path"):
+        rg.save({}, f)
+    (tmp_path / "pickle").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError):
+        rg.load(tmp_path / "pickle", weights_only=False)
