@@ -55,7 +55,7 @@ ROWS = {
     "deg2rad": np.deg2rad, "rad2deg": np.rad2deg,
     "erf": special.erf, "erfc": special.erfc, "erfinv": special.erfinv,
     "lgamma": special.gammaln, "digamma": special.digamma,
-    "trigamma": lambda x: special.polygamma(1, x), "sigmoid": _sigmoid,
+    "trigamma": lambda x: special.zeta(2.0, x), "sigmoid": _sigmoid,
     "add": lambda x, y, alpha=1: x + x.dtype.type(alpha) * y,
     "sub": lambda x, y, alpha=1: x - x.dtype.type(alpha) * y,
     "mul": np.multiply, "true_divide": np.true_divide, "floor_divide": np.floor_divide,

@@ -110,7 +110,7 @@ newaxis = None
 
 # Loaded at first use, so that `import rubigo` stays quick.
 _LAZY_MODULES = (
-    "autograd", "cli", "cpu", "data", "functional", "gpu", "losses", "metrics", "nn", "optim",
+    "autograd", "cli", "cpu", "data", "functional", "gpu", "metrics", "nn", "optim",
     "plots", "profiler", "serialization", "testing", "train", "types",
 )  # fmt: skip
 _LAZY_NAMES = {

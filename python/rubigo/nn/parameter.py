@@ -33,9 +33,6 @@ class Parameter(Tensor):
         # All is done in __new__; this keeps `requires_grad` out of the native initialiser.
         pass
 
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{self.detach()!r}"
-
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.detach().clone(), self.requires_grad)

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 use rubigo_core::dtype::DType;
 use rubigo_core::ops::{Attr, ParamKind};
 use rubigo_core::tensor::Number;
@@ -139,6 +139,8 @@ enum Values {
     Bool(Vec<bool>),
     Int(Vec<i64>),
     Float(Vec<f64>),
+    /// Some integer needs more than 63 bits: right only where a dtype that holds it is named.
+    Big(Vec<i128>),
 }
 
 struct Nested {
@@ -167,6 +169,7 @@ pub fn tensor_from(
             Values::Bool(v) if v.is_empty() => Tensor::empty(shape, DType::F32, Device::Cpu),
             Values::Bool(v) => Tensor::from_slice(v, shape),
             Values::Int(v) => Tensor::from_slice(v, shape),
+            Values::Big(v) => big(v, shape, dtype),
             Values::Float(v) if dtype == Some(DType::F64) => Tensor::from_slice(v, shape),
             Values::Float(v) => {
                 let v: Vec<f32> = v.iter().map(|&x| x as f32).collect();
@@ -183,6 +186,24 @@ pub fn tensor_from(
         None => t,
     };
     rubigo_core::ops::cast::to_device(&t.detach(), device).py().map(|t| t.detach())
+}
+
+/// Integers of more than 63 bits, as uint64 or as floats.
+fn big(values: &[i128], shape: &[usize], dtype: Option<DType>) -> rubigo_core::Result<Tensor> {
+    match dtype {
+        Some(DType::U64) if values.iter().all(|&v| u64::try_from(v).is_ok()) => {
+            let v: Vec<u64> = values.iter().map(|&v| v as u64).collect();
+            Tensor::from_slice(&v, shape)
+        }
+        Some(d) if d.is_float() => {
+            let v: Vec<f64> = values.iter().map(|&v| v as f64).collect();
+            Tensor::from_slice(&v, shape)
+        }
+        _ => Err(rubigo_core::Error::new(
+            rubigo_core::Kind::Overflow,
+            "an integer does not fit int64; name a dtype that holds it, such as uint64 or float64",
+        )),
+    }
 }
 
 /// A Python integer that does not fit the asked dtype is an error, not a wrapped value.
@@ -203,7 +224,9 @@ fn check_range(t: &Tensor, dtype: DType) -> PyResult<()> {
 }
 
 fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>()
+    object.is_instance_of::<PyList>()
+        || object.is_instance_of::<PyTuple>()
+        || object.is_instance_of::<PyRange>()
 }
 
 const MAX_DEPTH: usize = 64;
@@ -236,8 +259,8 @@ fn collect(
     let ragged = |out: &Nested, path: &[usize], what: String| {
         let at: String = path.iter().map(|i| format!("[{i}]")).collect();
         Err(PyValueError::new_err(format!(
-            "the nested lists are ragged: expected shape {:?} from the first elements, but data{at} {what}",
-            out.shape
+            "the nested lists are ragged: expected shape {} from the first elements, but data{at} {what}",
+            rubigo_core::layout::show(&out.shape)
         )))
     };
     if let Ok(t) = object.cast::<PyTensor>() {
@@ -275,6 +298,13 @@ fn collect(
     if depth != out.shape.len() {
         return ragged(out, path, format!("is a {}", object.get_type().name()?));
     }
+    if object.is_instance_of::<PyInt>()
+        && object.extract::<i64>().is_err()
+        && let Ok(v) = object.extract::<i128>()
+    {
+        out.push_big(v);
+        return Ok(());
+    }
     match number(object)? {
         Some(n) => out.push(n),
         // numpy scalars and 0-d arrays.
@@ -298,9 +328,32 @@ fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
 }
 
 impl Nested {
+    fn push_big(&mut self, value: i128) {
+        match &mut self.values {
+            Values::Big(v) => v.push(value),
+            Values::Float(v) => v.push(value as f64),
+            Values::Int(v) => {
+                let mut wide: Vec<i128> = v.iter().map(|&i| i as i128).collect();
+                wide.push(value);
+                self.values = Values::Big(wide);
+            }
+            Values::Bool(v) => {
+                let mut wide: Vec<i128> = v.iter().map(|&b| b as i128).collect();
+                wide.push(value);
+                self.values = Values::Big(wide);
+            }
+        }
+    }
+
     /// Adds a number; the kind of all widens from bool to int to float.
     fn push(&mut self, n: Number) {
         match (&mut self.values, n) {
+            (Values::Big(v), Number::Bool(b)) => v.push(b as i128),
+            (Values::Big(v), Number::Int(i)) => v.push(i as i128),
+            (Values::Big(v), n) => {
+                self.values = Values::Float(v.iter().map(|&i| i as f64).collect());
+                self.push(n);
+            }
             (Values::Bool(v), Number::Bool(b)) => v.push(b),
             (Values::Int(v), Number::Bool(b)) => v.push(b as i64),
             (Values::Int(v), Number::Int(i)) => v.push(i),

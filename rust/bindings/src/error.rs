@@ -43,6 +43,7 @@ pub fn to_py(e: Error) -> PyErr {
         Kind::Index => PyIndexError::new_err(text),
         Kind::Runtime => PyRuntimeError::new_err(text),
         Kind::Memory => PyMemoryError::new_err(text),
+        Kind::Overflow => PyOverflowError::new_err(text),
         Kind::NotImplemented => PyNotImplementedError::new_err(text),
         Kind::Interrupted => PyKeyboardInterrupt::new_err(text),
         Kind::Io(0) => PyOSError::new_err(text),

@@ -273,7 +273,14 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
             },
             (ParamKind::Tensor, None) if param.optional => out.inputs.push(None),
             (ParamKind::Tensors, Some(v)) => {
-                for item in v.try_iter()? {
+                let items = v.try_iter().map_err(|_| {
+                    let got = v.get_type().name().map_or_else(|_| "it".into(), |n| n.to_string());
+                    PyTypeError::new_err(format!(
+                        "{}(): argument '{}' must be a list of Tensors, not {got}",
+                        op.name, param.name
+                    ))
+                })?;
+                for item in items {
                     let item = item?;
                     let Ok(t) = item.cast::<PyTensor>() else {
                         return Err(PyTypeError::new_err(format!(
@@ -284,6 +291,12 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
                         )));
                     };
                     out.inputs.push(Some(t.get().tensor()));
+                }
+                if out.inputs.is_empty() {
+                    return Err(PyRuntimeError::new_err(format!(
+                        "{}(): expected a non-empty list of Tensors",
+                        op.name
+                    )));
                 }
             }
             (kind, Some(v)) => {

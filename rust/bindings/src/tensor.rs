@@ -57,8 +57,22 @@ fn binary(
         return Ok(py.NotImplemented());
     };
     let a = slf.get().tensor();
+    fits(other, &a)?;
     let (a, b) = if swap { (b, a) } else { (a, b) };
     run(py, op, &[&a, &b], &ONE)
+}
+
+/// An integer of more than 63 bits is right as a float beside floats, and wrong beside integers.
+fn fits(other: &Bound<'_, PyAny>, a: &Tensor) -> PyResult<()> {
+    if !a.dtype().is_float()
+        && other.is_instance_of::<pyo3::types::PyInt>()
+        && other.extract::<i64>().is_err()
+    {
+        return Err(pyo3::exceptions::PyOverflowError::new_err(
+            "the integer does not fit int64; make it a uint64 tensor first",
+        ));
+    }
+    Ok(())
 }
 
 fn in_place(
@@ -74,6 +88,7 @@ fn in_place(
         )));
     };
     let inputs = [Some(slf.get().tensor()), Some(b)];
+    fits(other, &slf.get().tensor())?;
     detached(slf.py(), &inputs, || autograd::apply_inplace(op, &inputs, &ONE))?;
     Ok(())
 }

@@ -194,10 +194,13 @@ impl Tensor {
         }
         if let Edge::Node(node, _) = &state.edge
             && Arc::strong_count(node) == 1
-            && let Kind::Other(rule) = &node.kind
-            && let Some(any) = rule.as_any()
         {
-            f(any);
+            node.peek_hooks(f);
+            if let Kind::Other(rule) = &node.kind
+                && let Some(any) = rule.as_any()
+            {
+                f(any);
+            }
         }
     }
 

@@ -14,6 +14,8 @@ pub enum Kind {
     Index,
     Runtime,
     Memory,
+    /// A Python integer that a dtype cannot hold.
+    Overflow,
     /// Something a row or device lacks; it stands in the list of known gaps.
     NotImplemented,
     /// The operating system refused; carries `errno` where there is one.

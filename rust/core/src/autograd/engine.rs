@@ -194,7 +194,7 @@ impl Walk {
         let mut grad = fit(grad, &leaf.meta())?;
         for hook in leaf.hooks() {
             if let Some(g) = hook.call(&grad)? {
-                grad = fit(g, &leaf.meta())?;
+                grad = replacement(g, &leaf.meta())?;
             }
         }
         if let Some(targets) = &self.targets {
@@ -234,7 +234,7 @@ impl Walk {
             if let Some(g) = slot
                 && let Some(new) = hook.call(g)?
             {
-                *slot = Some(fit(new, &node.outs[nr as usize])?);
+                *slot = Some(replacement(new, &node.outs[nr as usize])?);
             }
         }
         for (nr, leaf) in retained {
@@ -265,6 +265,18 @@ fn fit(grad: Tensor, meta: &OutMeta) -> Result<Tensor> {
     let grad =
         if grad.device() == meta.device { grad } else { ops::cast::to_device(&grad, meta.device)? };
     if grad.dtype() == meta.dtype { Ok(grad) } else { ops::cast::to(&grad, meta.dtype) }
+}
+
+/// What a hook gave instead of a gradient: it must have the gradient's shape.
+fn replacement(grad: Tensor, meta: &OutMeta) -> Result<Tensor> {
+    if grad.shape() != meta.shape.as_slice() {
+        return Err(Error::shape(format!(
+            "a hook has changed the size of a gradient from {} to {}",
+            show(&meta.shape),
+            show(grad.shape())
+        )));
+    }
+    fit(grad, meta)
 }
 
 fn accumulate(old: Tensor, new: &Tensor, create_graph: bool) -> Result<Tensor> {

@@ -23,11 +23,13 @@ pub fn apply_inplace(
     let mut args: SmallVec<[Option<Tensor>; 4]> = inputs.into();
     if records {
         // A rule may read the old value, which the write below destroys.
-        let old = ops::cast::copy_data(&x)?;
-        old.set_edge(x.edge());
         let same = |t: &Tensor| t.same_storage(&x) && t.layout() == x.layout();
-        for arg in args.iter_mut().filter(|a| a.as_ref().is_some_and(same)) {
-            *arg = Some(old.clone());
+        for arg in args.iter_mut() {
+            if let Some(t) = arg.as_ref().filter(|t| same(t)) {
+                let old = ops::cast::copy_data(t)?;
+                old.set_edge(t.edge());
+                *arg = Some(old);
+            }
         }
     }
     if !records {
@@ -55,7 +57,7 @@ pub fn apply_inplace(
             .hint("use the out-of-place form, or cast the target first"),
         ));
     }
-    write(&x, &result)?;
+    store(&x, &result, true)?;
     Ok(x)
 }
 
@@ -83,6 +85,11 @@ fn check_target(x: &Tensor) -> Result<()> {
 
 /// Stores `value` (broadcast, cast) in `x` and gives `x` its history.
 pub fn write(x: &Tensor, value: &Tensor) -> Result<()> {
+    store(x, value, false)
+}
+
+/// `computed`: the value was made from `x`, so that its history is the new history of `x`.
+fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     check_target(x)?;
     let history = is_enabled() && (x.requires_grad() || value.requires_grad());
     // Cast and expanded as ops, so that the gradient finds its way back.
@@ -98,7 +105,15 @@ pub fn write(x: &Tensor, value: &Tensor) -> Result<()> {
         return Ok(());
     }
     let Some(view) = x.view() else {
-        x.set_edge(fitted.edge());
+        let edge = match fitted.edge() {
+            edge @ Edge::Node(..) if computed => edge,
+            // The old value takes no part any more, yet `x` stays a variable of the graph.
+            edge => Edge::Node(
+                Node::other(Box::new(Overwrite), smallvec![x.edge(), edge], smallvec![OutMeta::of(x)]),
+                0,
+            ),
+        };
+        x.set_edge(edge);
         return Ok(());
     };
     // The base now depends on what was written into this part of it; every view of the base, this
@@ -108,6 +123,20 @@ pub fn write(x: &Tensor, value: &Tensor) -> Result<()> {
     let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
     view.base.set_edge(Edge::Node(node, 0));
     Ok(())
+}
+
+/// A whole tensor was written: its gradient is the new value's, and the old value has none.
+struct Overwrite;
+
+impl Backward for Overwrite {
+    fn name(&self) -> String {
+        "copy".to_string()
+    }
+
+    fn backward(&self, grads: &[Option<Tensor>], _create_graph: bool) -> Result<Grads> {
+        let Some(g) = &grads[0] else { return Ok(smallvec![None, None]) };
+        Ok(smallvec![Some(ops::cast::full_like(g, 0.0)?), Some(g.clone())])
+    }
 }
 
 struct ViewWrite {

@@ -242,6 +242,15 @@ impl Node {
         }
     }
 
+    /// Shows every hook on an output, as `Leaf::peek_hooks` does.
+    pub fn peek_hooks(&self, f: &mut dyn FnMut(&dyn Any)) {
+        if let Ok(watch) = self.watch.try_lock()
+            && let Some(w) = watch.as_ref()
+        {
+            w.hooks.iter().for_each(|(_, _, h)| f(h.as_any()));
+        }
+    }
+
     pub(super) fn retain(&self, nr: u32, leaf: Arc<Leaf>) {
         let mut watch = lock(&self.watch);
         let retained = &mut watch.get_or_insert_default().retained;

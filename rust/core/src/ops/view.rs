@@ -1,6 +1,6 @@
 //! Ops that change only the layout. `embed` is their adjoint: zeros with a view written into them.
 
-use super::cast;
+use super::cast::{self, ALIAS};
 use super::{Call, OpDef, Outs, Spec};
 use crate::apply::call;
 use crate::autograd::{Grads, Vjp};
@@ -273,7 +273,8 @@ pub static STRIDED: OpDef = OpDef::view(
             strides: usizes(c.ints(1)),
             offset: l.offset + c.int(2) as usize,
         };
-        if !l.is_contiguous() || out.extent() > l.offset + l.numel() {
+        let inside = out.numel() == 0 || out.extent() <= l.offset + l.numel();
+        if !l.is_contiguous() || !inside {
             return Err(Error::index("the strides reach outside of the tensor"));
         }
         Ok(out)
@@ -308,6 +309,9 @@ pub static EMBED: OpDef = OpDef::kernel(
 fn embed_kernel(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, out) = (c.x(0), &outs[0]);
     cast::fill(out, &Tensor::scalar(0.0, out.dtype())?)?;
+    if x.numel() == 0 {
+        return Ok(());
+    }
     let layout = Layout {
         shape: x.dims(),
         strides: c.ints(1).iter().map(|&s| s as usize).collect(),
@@ -355,6 +359,12 @@ pub static MOVEDIM: OpDef = OpDef::composed(
     "Dimensions moved to new positions, the others in their order",
     |c| {
         let n = c.x(0).ndim();
+        if n == 0 {
+            for &d in c.ints(0).iter().chain(c.ints(1)) {
+                wrap_dim(d, 0)?;
+            }
+            return one(call(&ALIAS, &[c.x(0)], &[]));
+        }
         let (from, to) = (c.ints(0), c.ints(1));
         if from.len() != to.len() {
             return Err(Error::runtime("movedim: source and destination differ in length"));

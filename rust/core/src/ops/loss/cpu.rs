@@ -5,7 +5,7 @@ use crate::cpu::threads;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::norm::lanes::{
-    CHUNK, LANES, Math, Ptr, Real, SHORT, Target, Tile, blocks, column_sums, dense, exp_chunk,
+    CHUNK, LANES, Math, Ptr, Real, SHORT, Target, Tile, column_sums, dense, exp_chunk,
     exp_column_sum, exp_rows, exp_sum, larger, load, log_lanes, per_isa, row_max, store, sums,
     turn, turn_back,
 };
@@ -20,7 +20,7 @@ const PIECE: usize = 4096;
 struct Job<T> {
     x: Ptr<T>,
     target: Ptr<i64>,
-    weight: Ptr<T>,
+    weight: Option<Ptr<T>>,
     /// Of each sample: the largest logit, the logarithm of the sum, the factor of softmax.
     stats: Ptr<T>,
     /// Losses when going forward, their gradients when going back.
@@ -41,6 +41,13 @@ impl<T: Real> Job<T> {
         self.plan.samples()
     }
 
+    /// The weight of a class, which lies inside.
+    #[inline(always)]
+    unsafe fn weight(&self, class: usize) -> T {
+        // SAFETY: passed on from the caller.
+        self.weight.map_or(T::ONE, |w| unsafe { *w.at(class) })
+    }
+
     /// The target of sample `i`, or None when it is ignored.
     #[inline(always)]
     unsafe fn class(&self, i: usize) -> Option<usize> {
@@ -50,25 +57,29 @@ impl<T: Real> Job<T> {
     }
 }
 
-/// One weight per class: those given, or ones.
-fn weights(given: Option<&Tensor>, classes: usize, dtype: DType) -> Result<Tensor> {
+/// One weight per class: those given; ones where smoothing needs them.
+fn weights(given: Option<&Tensor>, plan: &Plan, dtype: DType) -> Result<Option<Tensor>> {
     match given {
-        Some(w) => dense(w, dtype),
-        None => cast::full(&[classes], 1.0, dtype, crate::storage::Device::Cpu),
+        Some(w) => Ok(Some(dense(w, dtype)?)),
+        None if plan.smoothing > 0.0 => {
+            Ok(Some(cast::full(&[plan.classes], 1.0, dtype, crate::storage::Device::Cpu)?))
+        }
+        None => Ok(None),
     }
 }
 
-/// `weight` has the plan's classes.
-unsafe fn total_weight<T: Real>(weight: &Tensor, classes: usize) -> T {
-    let w = Ptr::<T>::of(weight);
-    // SAFETY: passed on from the caller.
-    T::from_f64((0..classes).map(|k| unsafe { *w.at(k) }.to_f64()).sum())
+/// The weights of all classes; only smoothing asks for it.
+fn total_weight<T: Real>(weight: Option<&Tensor>, plan: &Plan) -> T {
+    let Some(w) = weight.filter(|_| plan.smoothing > 0.0) else { return T::ZERO };
+    let w = Ptr::<T>::of(w);
+    // SAFETY: there is one weight for each class.
+    T::from_f64((0..plan.classes).map(|k| unsafe { *w.at(k) }.to_f64()).sum())
 }
 
 pub(super) fn forward<T: Real>(c: &Call, outs: &[Tensor], plan: &Plan) -> Result<()> {
     let x = dense(c.x(0), T::DTYPE)?;
     let target = dense(c.x(1), DType::I64)?;
-    let weight = weights(c.opt(2), plan.classes, T::DTYPE)?;
+    let weight = weights(c.opt(2), plan, T::DTYPE)?;
     let samples = plan.samples();
     let class = Ptr::<i64>::of(&target);
     for i in 0..samples {
@@ -87,9 +98,8 @@ pub(super) fn forward<T: Real>(c: &Call, outs: &[Tensor], plan: &Plan) -> Result
     let job = Job::<T> {
         x: Ptr::of(&x),
         target: class,
-        // SAFETY: `weights` gave one for each class.
-        weight_sum: unsafe { total_weight(&weight, plan.classes) },
-        weight: Ptr::of(&weight),
+        weight_sum: total_weight(weight.as_ref(), plan),
+        weight: weight.as_ref().map(Ptr::of),
         stats: Ptr::of(&outs[2]),
         loss: Ptr::of(&losses),
         grad: Ptr::of(&losses),
@@ -118,15 +128,14 @@ pub(super) fn backward<T: Real>(c: &Call, out: &Tensor, plan: &Plan) -> Result<(
     let g = dense(c.x(0), T::DTYPE)?;
     let x = dense(c.x(1), T::DTYPE)?;
     let target = dense(c.x(2), DType::I64)?;
-    let weight = weights(c.opt(3), plan.classes, T::DTYPE)?;
+    let weight = weights(c.opt(3), plan, T::DTYPE)?;
     let (total, stats) = (dense(c.x(4), T::DTYPE)?, dense(c.x(5), T::DTYPE)?);
     let grad = Target::new(out, T::DTYPE)?;
     let job = Job::<T> {
         x: Ptr::of(&x),
         target: Ptr::of(&target),
-        // SAFETY: `weights` gave one for each class.
-        weight_sum: unsafe { total_weight(&weight, plan.classes) },
-        weight: Ptr::of(&weight),
+        weight_sum: total_weight(weight.as_ref(), plan),
+        weight: weight.as_ref().map(Ptr::of),
         stats: Ptr::of(&stats),
         loss: Ptr::of(&g),
         grad: Ptr::of(&grad.t),
@@ -187,7 +196,7 @@ fn totals<T: Real>(job: &Job<T>) -> (f64, f64) {
             // SAFETY: i is a sample; each piece has its own place.
             unsafe {
                 sums.0 += (*job.loss.at(i)).to_f64();
-                sums.1 += job.class(i).map_or(0.0, |t| (*job.weight.at(t)).to_f64());
+                sums.1 += job.class(i).map_or(0.0, |t| job.weight(t).to_f64());
             }
         }
         // SAFETY: as above.
@@ -219,11 +228,11 @@ unsafe fn forward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usiz
                     top = row_max(x, c);
                     log = M::log(T::from_f64(exp_sum::<T, M>(x, c, top, &mut buffer)));
                 }
-                let w = *job.weight.at(class) * job.share;
+                let w = job.weight(class) * job.share;
                 factor = w + job.weight_sum * job.spread;
                 loss = w * ((top - *x.add(class)) + log);
-                if job.plan.smoothing > 0.0 {
-                    let w = job.weight.at(0).cast_const();
+                if let (Some(w), true) = (job.weight, job.plan.smoothing > 0.0) {
+                    let w = w.at(0).cast_const();
                     let [all] = sums!(T, c, [acc], |k, len| {
                         let (v, w) = (load(x.add(k), len, T::ZERO), load(w.add(k), len, T::ZERO));
                         for l in 0..len {
@@ -254,29 +263,25 @@ unsafe fn backward_rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
                 let (top, log) = (*job.stats.at(i), *job.stats.at(samples + i));
                 let factor = g * *job.stats.at(2 * samples + i);
                 let spread = g * job.spread;
-                let w = job.weight.at(0).cast_const();
                 for start in (0..c).step_by(CHUNK) {
                     let count = (c - start).min(CHUNK);
                     exp_chunk::<T, M>(x.add(start), count, top, log, &mut buffer);
-                    blocks!(0..count, |k, len| {
-                        let mut v = load(buffer.as_ptr().add(k), LANES, T::ZERO);
-                        for l in 0..LANES {
-                            v[l] = factor * v[l];
+                    let out = out.add(start);
+                    for (k, e) in buffer[..count].iter().enumerate() {
+                        *out.add(k) = factor * *e;
+                    }
+                    if let (Some(w), true) = (job.weight, job.plan.smoothing > 0.0) {
+                        let w = w.at(start).cast_const();
+                        for k in 0..count {
+                            *out.add(k) = *out.add(k) - spread * *w.add(k);
                         }
-                        if job.plan.smoothing > 0.0 {
-                            let w = load(w.add(start + k), len, T::ZERO);
-                            for l in 0..LANES {
-                                v[l] = v[l] - spread * w[l];
-                            }
-                        }
-                        store(out.add(start + k), len, &v);
-                    });
+                    }
                 }
             } else {
                 std::slice::from_raw_parts_mut(out, c).fill(T::ZERO);
             }
             if let Some(class) = class {
-                *out.add(class) = *out.add(class) - g * job.share * *job.weight.at(class);
+                *out.add(class) = *out.add(class) - g * job.share * job.weight(class);
             }
         }
     }
@@ -331,7 +336,7 @@ unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
             let mut all = [T::ZERO; LANES];
             if job.plan.smoothing > 0.0 {
                 all = column_sums!(T, c, |k, acc| {
-                    let (v, w) = (load(x.add(k * inner), len, T::ZERO), *job.weight.at(k));
+                    let (v, w) = (load(x.add(k * inner), len, T::ZERO), job.weight(k));
                     for l in 0..LANES {
                         acc[l] = M::fma(w, (top[l] - v[l]) + log[l], acc[l]);
                     }
@@ -341,7 +346,7 @@ unsafe fn forward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usi
                 let i = first + l;
                 let (mut loss, mut factor) = (T::ZERO, T::ZERO);
                 if let Some(class) = job.class(i) {
-                    let w = *job.weight.at(class) * job.share;
+                    let w = job.weight(class) * job.share;
                     factor = w + job.weight_sum * job.spread;
                     loss = w * ((top[l] - *x.add(class * inner + l)) + log[l]);
                     if job.plan.smoothing > 0.0 {
@@ -391,7 +396,7 @@ unsafe fn backward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<us
                 let from = x.add(start * inner);
                 exp_rows::<T, M>(from, inner, len, rows, (&top, &log), &mut buffer);
                 for (k, e) in buffer[..rows * LANES].as_chunks::<LANES>().0.iter().enumerate() {
-                    let spread = job.spread * *job.weight.at(start + k);
+                    let spread = job.spread * job.weight(start + k);
                     let mut v = [T::ZERO; LANES];
                     for l in 0..LANES {
                         let d = factor[l] * e[l] - spread * g[l];
@@ -403,7 +408,7 @@ unsafe fn backward_tiles_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<us
             for l in 0..len {
                 if let Some(class) = job.class(first + l) {
                     let at = out.add(class * inner + l);
-                    *at = *at - g[l] * job.share * *job.weight.at(class);
+                    *at = *at - g[l] * job.share * job.weight(class);
                 }
             }
             if job.plan.inner == 1 {

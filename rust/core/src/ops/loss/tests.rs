@@ -237,4 +237,10 @@ fn gpu_agrees_with_cpu() {
     let inputs = [Some(gpu(&wave(&[4, 10], DType::F32))), Some(gpu(&bad)), None];
     let e = apply(&CLASS_LOSS, &inputs, &attrs("mean", 0.0, true)).err().unwrap();
     assert_eq!(e.msg, "Target -7 is out of bounds for 10 classes (sample 2)");
+    let bytes = Tensor::from_slice(&[3u8, 1], &[2]).unwrap();
+    let x = wave(&[2, 4], DType::F32);
+    let attrs = attrs("none", 0.0, true);
+    let want = apply(&CLASS_LOSS, &[Some(x.clone()), Some(bytes.clone()), None], &attrs).unwrap();
+    let got = apply(&CLASS_LOSS, &[Some(gpu(&x)), Some(gpu(&bytes)), None], &attrs).unwrap();
+    close(&got[0], &want[0], 1e-6);
 }

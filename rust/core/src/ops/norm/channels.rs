@@ -157,13 +157,9 @@ unsafe fn forward_channels_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<
             let scale = r * w;
             for piece in 0..job.n {
                 let at = piece * step;
-                blocks!(at..at + seg, |i, len| {
-                    let mut v = load(x.add(i), len, T::ZERO);
-                    for l in 0..LANES {
-                        v[l] = M::fma(v[l] - m, scale, b);
-                    }
-                    store(y.add(i), len, &v);
-                });
+                for i in at..at + seg {
+                    *y.add(i) = M::fma(*x.add(i) - m, scale, b);
+                }
             }
         }
     }
@@ -207,13 +203,9 @@ unsafe fn backward_channels_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range
             let (c1, c2) = (T::from_f64(s1 / count), T::from_f64(s2 / count) * r);
             for piece in 0..job.n {
                 let at = piece * step;
-                blocks!(at..at + seg, |i, len| {
-                    let (x, mut g) = (load(x.add(i), len, T::ZERO), load(g.add(i), len, T::ZERO));
-                    for l in 0..LANES {
-                        g[l] = scale * (g[l] - c1 - (x[l] - m) * c2);
-                    }
-                    store(out.add(i), len, &g);
-                });
+                for i in at..at + seg {
+                    *out.add(i) = scale * (*g.add(i) - c1 - (*x.add(i) - m) * c2);
+                }
             }
         }
     }

@@ -15,7 +15,8 @@ impl Moments {
     /// `n` elements with these sums of d and d^2, d the differences from `about`.
     #[inline(always)]
     pub(super) fn of(about: f64, d: f64, d2: f64, n: f64) -> Self {
-        Self { mean: about + d / n, m2: (d2 - d * d / n).max(0.0), n }
+        let off = d * (1.0 / n);
+        Self { mean: about + off, m2: (d2 - d * off).max(0.0), n }
     }
 
     #[inline(always)]
@@ -63,7 +64,7 @@ pub(super) unsafe fn moments<T: Real, M: Math<T>>(
                     }
                 });
             }
-            let mean = T::from_f64(sum_lanes(&sum) / n);
+            let mean = T::from_f64(sum_lanes(&sum) * (1.0 / n));
             let (mut d, mut d2) = ([T::ZERO; LANES], [T::ZERO; LANES]);
             for piece in from..to {
                 blocks!(a..b, |i, len| {

@@ -2,7 +2,7 @@
 //! spread over its elements first, so that all three are one kernel.
 
 use super::fused::{Kind, Plan, Saved};
-use super::lanes::{LANES, Math, Ptr, Real, blocks, load, per_isa, store, sums};
+use super::lanes::{LANES, Math, Ptr, Real, load, per_isa, store, sums};
 use super::moments::moments;
 use crate::cpu::threads;
 use crate::error::Result;
@@ -170,22 +170,13 @@ unsafe fn forward_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
             if let (Some(w), Some(b)) = (job.weight, job.bias) {
                 let group = row % job.plan.groups * n;
                 let (w, b) = (w.at(group).cast_const(), b.at(group).cast_const());
-                blocks!(0..n, |i, len| {
-                    let mut v = load(x.add(i), len, T::ZERO);
-                    let (w, b) = (load(w.add(i), len, T::ZERO), load(b.add(i), len, T::ZERO));
-                    for l in 0..LANES {
-                        v[l] = M::fma((v[l] - m) * r, w[l], b[l]);
-                    }
-                    store(y.add(i), len, &v);
-                });
+                for i in 0..n {
+                    *y.add(i) = M::fma((*x.add(i) - m) * r, *w.add(i), *b.add(i));
+                }
             } else {
-                blocks!(0..n, |i, len| {
-                    let mut v = load(x.add(i), len, T::ZERO);
-                    for l in 0..LANES {
-                        v[l] = (v[l] - m) * r;
-                    }
-                    store(y.add(i), len, &v);
-                });
+                for i in 0..n {
+                    *y.add(i) = (*x.add(i) - m) * r;
+                }
             }
         }
     }
@@ -246,20 +237,16 @@ unsafe fn backward_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) 
                     }
                 });
                 let c1 = if job.plan.kind == Kind::Rms { 0.0 } else { s1 / n as f64 };
-                let (c1, c2) = (T::from_f64(c1), T::from_f64(s2 / n as f64));
-                blocks!(0..n, |i, len| {
-                    let (x, mut g) = (load(x.add(i), len, T::ZERO), load(g.add(i), len, T::ZERO));
-                    if let Some(w) = w {
-                        let w = load(w.add(i), len, T::ZERO);
-                        for l in 0..LANES {
-                            g[l] = g[l] * w[l];
-                        }
+                let (c1, c2) = (T::from_f64(c1), T::from_f64(s2 / n as f64) * r);
+                if let Some(w) = w {
+                    for i in 0..n {
+                        *out.add(i) = r * (*g.add(i) * *w.add(i) - (c1 + (*x.add(i) - m) * c2));
                     }
-                    for l in 0..LANES {
-                        g[l] = r * (g[l] - c1 - (x[l] - m) * r * c2);
+                } else {
+                    for i in 0..n {
+                        *out.add(i) = r * (*g.add(i) - (c1 + (*x.add(i) - m) * c2));
                     }
-                    store(out.add(i), len, &g);
-                });
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::{Kind, Shape};
 use crate::cpu::threads;
 use crate::ops::norm::lanes::{
-    Buffer, CHUNK, LANES, Math, Ptr, Real, SHORT, Tile, blocks, buffer_sum, column_sums, exp_chunk,
+    Buffer, CHUNK, LANES, Math, Ptr, Real, SHORT, Tile, buffer_sum, column_sums, exp_chunk,
     exp_column_sum, exp_rows, exp_sum, larger, load, log_lanes, per_isa, row_max, store, sums,
     turn, turn_back,
 };
@@ -60,13 +60,9 @@ unsafe fn rows_body<T: Real, M: Math<T>>(job: &Job<T>, range: Range<usize>) {
                 Kind::LogSoftmax => {
                     let m = row_max(a, job.n);
                     let log = M::log(T::from_f64(exp_sum::<T, M>(a, job.n, m, &mut buffer)));
-                    blocks!(0..job.n, |i, len| {
-                        let mut v = load(a.add(i), len, T::ZERO);
-                        for l in 0..LANES {
-                            v[l] = (v[l] - m) - log;
-                        }
-                        store(y.add(i), len, &v);
-                    });
+                    for i in 0..job.n {
+                        *y.add(i) = (*a.add(i) - m) - log;
+                    }
                 }
                 Kind::SoftmaxGrad => softmax_grad_row::<T, M>(a, b, y, job.n),
                 Kind::LogSoftmaxGrad => log_softmax_grad_row::<T, M>(a, b, y, job.n, &mut buffer),
@@ -91,13 +87,9 @@ unsafe fn softmax_row<T: Real, M: Math<T>>(x: *const T, y: *mut T, n: usize, e: 
         }
         let r = T::from_f64(1.0 / s);
         let from = if n > CHUNK { y.cast_const() } else { e.as_ptr() };
-        blocks!(0..n, |i, len| {
-            let mut v = load(from.add(i), len, T::ZERO);
-            for l in 0..LANES {
-                v[l] = v[l] * r;
-            }
-            store(y.add(i), len, &v);
-        });
+        for i in 0..n {
+            *y.add(i) = *from.add(i) * r;
+        }
     }
 }
 
@@ -111,13 +103,9 @@ unsafe fn softmax_grad_row<T: Real, M: Math<T>>(g: *const T, y: *const T, out: *
             }
         });
         let s = T::from_f64(s);
-        blocks!(0..n, |i, len| {
-            let (g, mut y) = (load(g.add(i), len, T::ZERO), load(y.add(i), len, T::ZERO));
-            for l in 0..LANES {
-                y[l] = y[l] * (g[l] - s);
-            }
-            store(out.add(i), len, &y);
-        });
+        for i in 0..n {
+            *out.add(i) = *y.add(i) * (*g.add(i) - s);
+        }
     }
 }
 
@@ -140,13 +128,9 @@ unsafe fn log_softmax_grad_row<T: Real, M: Math<T>>(
         for start in (0..n).step_by(CHUNK) {
             let count = (n - start).min(CHUNK);
             exp_chunk::<T, M>(y.add(start), count, T::ZERO, T::ZERO, e);
-            blocks!(0..count, |i, len| {
-                let (mut g, p) = (load(g.add(start + i), len, T::ZERO), &e[i..i + LANES]);
-                for l in 0..LANES {
-                    g[l] = g[l] - p[l] * s;
-                }
-                store(out.add(start + i), len, &g);
-            });
+            for (i, p) in e[..count].iter().enumerate() {
+                *out.add(start + i) = *g.add(start + i) - *p * s;
+            }
         }
     }
 }

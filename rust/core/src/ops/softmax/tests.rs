@@ -181,4 +181,11 @@ fn gpu_agrees_with_cpu() {
     let y = call(&SOFTMAX, &[&gpu(&special)], &[1usize.into()]).unwrap().to_vec::<f32>().unwrap();
     assert!(y[..3].iter().all(|v| v.is_nan()));
     assert_eq!(y[3..], [0.5, 0.0, 0.5]);
+    let half = wave(&[40, 6], DType::F16);
+    let there = gpu(&half);
+    let there = there.alias(there.layout().permute(&[1, 0]));
+    let y = call(&SOFTMAX, &[&there], &[0usize.into()]).unwrap();
+    assert_eq!(y.dtype(), DType::F16);
+    let turned = half.alias(half.layout().permute(&[1, 0]));
+    check(&y, &naive(&turned, 0, false), 1e-3);
 }
