@@ -274,10 +274,10 @@ fn collect(
         }
         match t.dtype() {
             DType::Bool => {
-                t.to_vec::<bool>().py()?.into_iter().for_each(|v| out.push(Number::Bool(v)))
+                t.to_vec::<bool>().py()?.into_iter().for_each(|v| out.push(Number::Bool(v)));
             }
             d if d.is_int() => {
-                t.to_vec::<i64>().py()?.into_iter().for_each(|v| out.push(Number::Int(v)))
+                t.to_vec::<i64>().py()?.into_iter().for_each(|v| out.push(Number::Int(v)));
             }
             _ => t.to_vec::<f64>().py()?.into_iter().for_each(|v| out.push(Number::Float(v))),
         }

@@ -57,6 +57,7 @@ impl Options {
 pub fn sizes(args: &Bound<'_, PyTuple>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<i64>> {
     let list = match (args.len(), size) {
         (0, Some(s)) => return Ok(convert::ints(s)?.to_vec()),
+        (0, None) => return Err(PyTypeError::new_err("missing required argument 'size'")),
         (_, Some(_)) => return Err(PyTypeError::new_err("the size was given twice")),
         (1, None) => convert::ints(&args.get_item(0)?)?,
         _ => convert::ints(args.as_any())?,

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rubigo_core::dtype::DType;
-use rubigo_core::ops::{Attr, OpDef, Outs, random};
+use rubigo_core::ops::{Attr, OpDef, Outs, elementwise as e, random, reduce};
 use rubigo_core::rng::{self, Generator};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Device, Tensor, apply, autograd, layout};
@@ -17,13 +17,29 @@ use crate::tensor::PyTensor;
 
 /// A stream of random numbers: the same on every device and at any thread count.
 #[pyclass(name = "Generator", module = "rubigo", frozen)]
-pub struct PyGenerator(Mutex<Generator>);
+pub struct PyGenerator(Stream);
+
+enum Stream {
+    /// What functions use that are given no generator.
+    Default,
+    Own(Mutex<Generator>),
+}
 
 impl PyGenerator {
+    fn own(g: Generator) -> Self {
+        Self(Stream::Own(Mutex::new(g)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generator> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        match &self.0 {
+            Stream::Default => rng::default_generator(),
+            Stream::Own(g) => g.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }
+
+/// The seed of a generator that was given none: PyTorch's.
+const FIRST_SEED: u64 = 67_280_421_310_721;
 
 /// A seed from any Python integer of 64 bits, signed or not.
 fn seed_of(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -64,7 +80,7 @@ impl PyGenerator {
         if let Some(d) = device {
             crate::types::parse_device(d)?;
         }
-        Ok(Self(Mutex::new(Generator::new(67_280_421_310_721))))
+        Ok(Self::own(Generator::new(FIRST_SEED)))
     }
 
     /// Starts the stream of this seed; gives the generator.
@@ -114,14 +130,14 @@ impl PyGenerator {
 fn _generator_from_state(state: Vec<u8>) -> PyResult<PyGenerator> {
     let mut g = Generator::new(0);
     g.set_state(&state).py()?;
-    Ok(PyGenerator(Mutex::new(g)))
+    Ok(PyGenerator::own(g))
 }
 
-/// Seeds the default generator.
+/// Seeds the default generator and gives it.
 #[pyfunction]
-fn manual_seed(seed: &Bound<'_, PyAny>) -> PyResult<()> {
+fn manual_seed(seed: &Bound<'_, PyAny>) -> PyResult<PyGenerator> {
     rng::manual_seed(seed_of(seed)?);
-    Ok(())
+    Ok(PyGenerator(Stream::Default))
 }
 
 /// Seeds the default generator with a number nobody chose, and gives it.
@@ -354,6 +370,11 @@ fn normal(
     };
     let mean = operand(mean)?;
     let std = std.map_or_else(one, operand)?;
+    let zero = Tensor::number(Number::Float(0.0)).py()?;
+    let negative = apply::call(&e::lt, &[&std.detach(), &zero], &[]).py()?;
+    if apply::call(&reduce::ANY, &[&negative], &[]).py()?.item().py()? == Number::Bool(true) {
+        return Err(PyRuntimeError::new_err("normal expects all elements of std >= 0.0"));
+    }
     let shape = match size {
         Some(s) => convert::ints(s)?.to_vec(),
         None if mean.is_wrapped() && std.is_wrapped() => {
@@ -370,7 +391,6 @@ fn normal(
     let device = o.device.unwrap_or(at);
     let z = floats(py, &random::NORMAL, &shape, 0.0, 1.0, dtype, device, generator)?;
     let _mode = autograd::NoGrad::new();
-    use rubigo_core::ops::elementwise as e;
     let out = apply::call(&e::addcmul, &[&mean, &z, &std], &[1i64.into()]).py()?;
     Ok(PyTensor::new(rubigo_core::ops::cast::to(&out.detach(), dtype).py()?))
 }
@@ -411,15 +431,14 @@ fn multinomial(
     Ok(PyTensor::new(run(input.py(), &random::MULTINOMIAL, &[Some(x)], &attrs)?))
 }
 
-/// Writes what `draw` gives for the tensor's shape into it.
+/// Writes what `draw` gives for the tensor's shape and dtype into it.
 fn fill(
     t: &Bound<'_, PyTensor>,
     draw: impl FnOnce(&Tensor, &[i64], DType) -> PyResult<Tensor>,
 ) -> PyResult<()> {
     let x = t.get().tensor();
     let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
-    let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
-    let value = draw(&x, &shape, dtype)?;
+    let value = draw(&x, &shape, x.dtype())?;
     autograd::write(&x, &value).py()
 }
 
@@ -509,12 +528,13 @@ fn _random_(
     };
     let x = t.get().tensor();
     let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
-    let value = integers(t.py(), &shape, low, high, DType::I64, x.device(), generator)?;
+    let value = integers(t.py(), &shape, low, high, dtype, x.device(), generator)?;
     autograd::write(&x, &value).py()
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGenerator>()?;
+    m.add("default_generator", PyGenerator(Stream::Default))?;
     m.add_function(wrap_pyfunction!(_generator_from_state, m)?)?;
     m.add_function(wrap_pyfunction!(manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(seed, m)?)?;

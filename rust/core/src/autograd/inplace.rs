@@ -24,7 +24,7 @@ pub fn apply_inplace(
     if records {
         // A rule may read the old value, which the write below destroys.
         let same = |t: &Tensor| t.same_storage(&x) && t.layout() == x.layout();
-        for arg in args.iter_mut() {
+        for arg in &mut args {
             if let Some(t) = arg.as_ref().filter(|t| same(t)) {
                 let old = ops::cast::copy_data(t)?;
                 old.set_edge(t.edge());
@@ -109,7 +109,11 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
             edge @ Edge::Node(..) if computed => edge,
             // The old value takes no part any more, yet `x` stays a variable of the graph.
             edge => Edge::Node(
-                Node::other(Box::new(Overwrite), smallvec![x.edge(), edge], smallvec![OutMeta::of(x)]),
+                Node::other(
+                    Box::new(Overwrite),
+                    smallvec![x.edge(), edge],
+                    smallvec![OutMeta::of(x)],
+                ),
                 0,
             ),
         };

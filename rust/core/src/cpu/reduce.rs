@@ -44,7 +44,11 @@ pub fn reduce(x: &Tensor, dims: &[usize], out: &Tensor, compute: Compute, f: Fol
         for i in 0..rows {
             // SAFETY: the accumulator has `rows` elements.
             unsafe {
-                std::ptr::copy_nonoverlapping((&raw const f.init).cast(), result.at(i * size), size)
+                std::ptr::copy_nonoverlapping(
+                    (&raw const f.init).cast(),
+                    result.at(i * size),
+                    size,
+                );
             };
         }
     } else if red_shape.len() == 1

@@ -314,6 +314,8 @@ pub static TENSOR_SPLIT: OpDef = OpDef::composed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::call;
+    use crate::ops::expr::t;
     use crate::ops::testing::gradcheck;
 
     fn range(n: usize) -> Tensor {

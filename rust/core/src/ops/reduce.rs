@@ -320,7 +320,7 @@ pub static MEAN: OpDef = OpDef::composed("mean", DIMS_DTYPE, "The mean over dime
     let x = c.dtype(2).map_or_else(|| Ok(c.x(0).clone()), |d| cast::to(c.x(0), d))?;
     need_float(&x, "mean")?;
     let n = count(&x, &dims_of(c)?) as f64;
-    let s = call(&SUM, &[&x], &c.attrs[..2])?;
+    let s = call(&SUM, &[&x], &[c.attr(0).clone(), c.attr(1).clone()])?;
     one(t::div(&s, &Tensor::number(Number::Float(n))?))
 });
 

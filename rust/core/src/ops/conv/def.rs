@@ -240,8 +240,7 @@ fn transposed(c: &Call, rank: usize) -> Result<Outs> {
         )));
     }
     check_bias(c.opt(2), out_channels)?;
-    // What the window reaches, and the zeros behind it that output_padding adds beyond a step.
-    let (mut size, mut whole) = (Vec::new(), Vec::new());
+    let (mut size, mut padding, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for d in 0..rank {
         let a = d + 2 - rank;
         let (n, k) = (x.shape()[x.ndim() - rank + d], w.shape()[2 + d]);
@@ -252,25 +251,31 @@ fn transposed(c: &Call, rank: usize) -> Result<Outs> {
                 extra[a]
             )));
         }
-        let span = |extra: usize| {
-            let reach = (n as i128 - 1) * stride as i128 + (k as i128 - 1) * dilation as i128;
-            reach + 1 + extra as i128 - 2 * window.padding[a] as i128
-        };
-        let most = span(extra[a].min(stride - 1));
-        if n == 0 || k == 0 || most < 1 || span(extra[a]) > i128::from(u32::MAX) {
+        let full = (n as i128 - 1) * stride as i128 + (k as i128 - 1) * dilation as i128 + 1;
+        let left = full + extra[a] as i128 - 2 * window.padding[a] as i128;
+        if n == 0 || k == 0 || left < 1 || left.max(full) > i128::from(u32::MAX) {
             return Err(Error::shape(format!(
-                "an input of shape {} and a weight of shape {} give a size of {most} on axis {d}",
+                "an input of shape {} and a weight of shape {} give a size of {left} on axis {d}",
                 show(x.shape()),
                 show(w.shape())
             )));
         }
-        size.push(most as usize);
-        whole.push(span(extra[a]) as usize);
+        // No convolution of that size has this input as its result: make all, and cut below.
+        let beyond = extra[a] >= stride;
+        size.push(if beyond { full } else { left } as usize);
+        padding.push(if beyond { 0 } else { window.padding[a] });
+        whole.push(left as usize);
     }
-    let rest = [c.attr(0), c.attr(1), c.attr(4), c.attr(3)].map(Clone::clone);
+    let rest = [c.attr(0).clone(), padding[..].into(), c.attr(4).clone(), c.attr(3).clone()];
     let mut y = grad_input(x, w, &size, &rest)?;
     if whole != size {
-        let shape = [&y.shape()[..y.ndim() - rank], &whole[..]].concat();
+        let lead = y.ndim() - rank;
+        for d in 0..rank {
+            // Zero where the padding is the convolution's own.
+            let from = window.padding[d + 2 - rank] - padding[d];
+            y = view::narrow(&y, lead + d, from, whole[d])?;
+        }
+        let shape = [&y.shape()[..lead], &whole[..]].concat();
         let at = Layout::contiguous(&shape);
         let attrs = [shape[..].into(), at.strides[..].into(), 0usize.into()];
         y = call(&view::EMBED, &[&y], &attrs)?;

@@ -83,14 +83,16 @@ fn gradients_to_second_order() {
 #[test]
 fn a_transpose_may_pad_beyond_its_stride() {
     let (x, w) = (values(&[1, 1, 3], 1), values(&[1, 1, 2], 2));
-    let a: Vec<Attr> = [1i64, 0, 0, 1, 3].iter().map(|&v| v.into()).collect();
-    let short = run(&CONV_TRANSPOSE1D, &[x.clone(), w.clone()], &a).unwrap();
-    let a: Vec<Attr> = [1i64, 0, 2, 1, 3].iter().map(|&v| v.into()).collect();
-    let long = run(&CONV_TRANSPOSE1D, &[x, w], &a).unwrap();
-    assert_eq!((short.shape(), long.shape()), (&[1, 1, 6][..], &[1, 1, 8][..]));
-    let mut want = short.to_vec::<f64>().unwrap();
-    want.extend([0.0, 0.0]);
-    assert_eq!(long.to_vec::<f64>().unwrap(), want);
+    let transposed = |padding: i64, extra: i64| {
+        let a: Vec<Attr> = [1, padding, extra, 1, 3].iter().map(|&v: &i64| v.into()).collect();
+        let y = run(&CONV_TRANSPOSE1D, &[x.clone(), w.clone()], &a).unwrap();
+        y.to_vec::<f64>().unwrap()
+    };
+    let plain = transposed(0, 0);
+    assert_eq!(plain.len(), 6);
+    assert_eq!(transposed(0, 2), [&plain[..], &[0.0, 0.0]].concat());
+    assert_eq!(transposed(1, 2), plain[1..].iter().copied().chain([0.0]).collect::<Vec<f64>>());
+    assert_eq!(transposed(2, 1), plain[2..5]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn filled(shape: &[usize], value: Number, dtype: DType, device: Device) -> Resul
     Ok(smallvec![out])
 }
 
-/// The number as a 0-d tensor; integers keep all their digits, and none may fall out of the dtype's range.
+/// The number as a 0-d tensor; integers keep all their digits, and no value may fall out of the dtype's range.
 fn exact(value: Number, dtype: DType) -> Result<Tensor> {
     let overflow = || {
         Error::runtime(format!(
@@ -116,7 +116,8 @@ fn exact(value: Number, dtype: DType) -> Result<Tensor> {
             Number::Int(v) => T::from_i64(v),
             Number::Float(v) => T::from_f64(v),
         };
-        if value.as_f64().is_finite() && !element.to_f64().is_finite() {
+        // Half types become infinite, as in PyTorch.
+        if dtype == DType::F32 && value.as_f64().is_finite() && !element.to_f64().is_finite() {
             return Err(overflow());
         }
         Tensor::from_slice(&[element], &[])

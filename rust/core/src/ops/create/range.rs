@@ -23,13 +23,14 @@ pub static ARANGE: OpDef = made(
         let device = device_of(c, 4);
         if dtype.is_float() {
             let (start, step) = (start.as_f64(), step.as_f64());
-            generate(n, dtype, device, |i| start + step * i as f64)
+            generate(n, dtype, device, |i| start + step * i)
         } else {
             let (start, step) = (whole_part(start), whole_part(step));
+            if step == 0 {
+                return Err(Error::runtime("step must be nonzero in the dtype of the result"));
+            }
             let out = Tensor::empty(&[n], dtype, Device::Cpu)?;
-            with_dtype!(dtype, T => each(&out, |i| {
-                T::from_i64(start.wrapping_add(step.wrapping_mul(i as i64)))
-            }));
+            with_dtype!(dtype, T => count_up::<T>(&out, start, step));
             placed(out, device)
         }
     },
@@ -82,12 +83,10 @@ impl Line {
         Ok(Self { start, end, step, n, dtype })
     }
 
-    fn at(&self, i: usize) -> f64 {
-        if i < self.n.div_ceil(2) {
-            self.start + self.step * i as f64
-        } else {
-            self.end - self.step * (self.n - 1 - i) as f64
-        }
+    #[inline(always)]
+    fn at(&self, i: f64) -> f64 {
+        let left = (self.n as f64 - 1.0) - i;
+        if i <= left { self.start + self.step * i } else { self.end - self.step * left }
     }
 }
 
@@ -125,24 +124,33 @@ fn whole_part(n: Number) -> i64 {
     }
 }
 
-fn generate(
-    n: usize,
-    dtype: DType,
-    device: Device,
-    f: impl Fn(usize) -> f64 + Sync,
-) -> Result<Outs> {
+/// Elements `f(0.0)`, `f(1.0)`, ...
+fn generate(n: usize, dtype: DType, device: Device, f: impl Fn(f64) -> f64 + Sync) -> Result<Outs> {
     let out = Tensor::empty(&[n], dtype, Device::Cpu)?;
-    with_dtype!(dtype, T => each(&out, |i| T::from_f64(f(i))));
+    with_dtype!(dtype, T => {
+        let to = out.ptr::<T>() as usize;
+        threads::for_range(n, map::GRAIN, &|range| {
+            let base = range.start as f64;
+            // 32-bit integers become floats in vectors on every machine.
+            for i in 0..range.len() as i32 {
+                let value = T::from_f64(f(base + f64::from(i)));
+                // SAFETY: `out` is contiguous and has n elements of type T.
+                unsafe { (to as *mut T).add(range.start + i as usize).write(value) };
+            }
+        });
+    });
     placed(out, device)
 }
 
-/// Writes `f(i)` to each element of a fresh CPU tensor of T.
-fn each<T: Element>(out: &Tensor, f: impl Fn(usize) -> T + Sync) {
+/// Writes `start`, `start + step`, ... into a fresh CPU tensor of T.
+fn count_up<T: Element>(out: &Tensor, start: i64, step: i64) {
     let to = out.ptr::<T>() as usize;
     threads::for_range(out.numel(), map::GRAIN, &|range| {
+        let mut value = start.wrapping_add(step.wrapping_mul(range.start as i64));
         for i in range {
             // SAFETY: `out` is contiguous and has more than i elements of type T.
-            unsafe { (to as *mut T).add(i).write(f(i)) };
+            unsafe { (to as *mut T).add(i).write(T::from_i64(value)) };
+            value = value.wrapping_add(step);
         }
     });
 }

@@ -111,7 +111,7 @@ pub(super) fn forward<T: Real>(c: &Call, outs: &[Tensor], plan: &Plan) -> Result
     };
     // SAFETY: samples are partitioned; all tensors outlive the calls.
     each_sample(plan, &|r| unsafe { forward_rows(&job, r) }, &|r| unsafe {
-        forward_tiles(&job, r)
+        forward_tiles(&job, r);
     });
     let (loss, total) = totals(&job);
     cast::raw_copy(&Tensor::scalar(total, T::DTYPE)?, &outs[1])?;
@@ -152,7 +152,7 @@ pub(super) fn backward<T: Real>(c: &Call, out: &Tensor, plan: &Plan) -> Result<(
     check_again(&job)?;
     // SAFETY: samples are partitioned; all tensors outlive the calls.
     each_sample(plan, &|r| unsafe { backward_rows(&job, r) }, &|r| unsafe {
-        backward_tiles(&job, r)
+        backward_tiles(&job, r);
     });
     grad.finish()
 }

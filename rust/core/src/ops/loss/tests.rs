@@ -97,7 +97,7 @@ fn known_values() {
     };
     let rows =
         [[1.0f64, 2.0, 3.0], [1.0, 2.0, 4.0]].map(|r| r.iter().map(|v| v.exp()).sum::<f64>().ln());
-    let hard = ((rows[0] - 1.0) + (rows[1] - 4.0)) / 2.0;
+    let hard = f64::midpoint(rows[0] - 1.0, rows[1] - 4.0);
     assert!((value(0.0) - hard).abs() < 1e-14);
     let even = (3.0 * rows[0] - 6.0 + 3.0 * rows[1] - 7.0) / 6.0;
     assert!((value(0.3) - (0.7 * hard + 0.3 * even)).abs() < 1e-14);

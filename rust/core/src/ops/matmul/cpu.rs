@@ -110,7 +110,7 @@ fn integers(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, out: &Tensor) -> Resu
                 let line = std::slice::from_raw_parts_mut((to as *mut i64).add(row * n), n);
                 match add {
                     Some(add) => {
-                        line.copy_from_slice(std::slice::from_raw_parts(add as *const i64, n))
+                        line.copy_from_slice(std::slice::from_raw_parts(add as *const i64, n));
                     }
                     None => line.fill(0),
                 }

@@ -150,7 +150,13 @@ fn blend(c: &Call) -> Result<Outs> {
     let x = view::expand(x, product.shape())?;
     let scaled = if c.float(1) == 1.0 { product } else { times(&product, c.attr(1))? };
     if c.float(0) == 0.0 {
-        return Ok(smallvec![scaled]);
+        if !x.requires_grad() {
+            return Ok(smallvec![scaled]);
+        }
+        // The input stays in the graph, with a gradient of zeros.
+        let never = cast::full(&[], 0.0, DType::Bool, x.device())?;
+        let nothing = Tensor::number(Number::Float(0.0))?;
+        return one(t::add(&t::select(&never, &x, &nothing)?, &scaled));
     }
     let x = if c.float(0) == 1.0 { x } else { times(&x, c.attr(0))? };
     one(t::add(&x, &scaled))

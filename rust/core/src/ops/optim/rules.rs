@@ -28,6 +28,7 @@ pub(super) trait Real:
     + Neg<Output = Self>
 {
     fn sqrt(self) -> Self;
+    fn is_nan(self) -> bool;
 }
 
 impl Real for f32 {
@@ -35,12 +36,22 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
+
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
+    }
 }
 
 impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
+    }
+
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
     }
 }
 
@@ -98,9 +109,10 @@ impl<const NESTEROV: bool, const FIRST: bool> Rule for Momentum<NESTEROV, FIRST>
 impl Adam {
     pub(super) fn coefficients(&self, step: i64) -> Coefficients {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        let (decay, shrink) = match self.decoupled {
-            true => (0.0, 1.0 - self.lr * self.weight_decay),
-            false => (self.weight_decay, 1.0),
+        let (decay, shrink) = if self.decoupled {
+            (0.0, 1.0 - self.lr * self.weight_decay)
+        } else {
+            (self.weight_decay, 1.0)
         };
         let step_size = self.lr / correction(self.beta1);
         let root = correction(self.beta2).sqrt();
@@ -132,7 +144,7 @@ impl<const AMSGRAD: bool> Rule for AdamRule<AMSGRAD> {
         *b = k[4] * *b + (one - k[4]) * d * d;
         let square = if AMSGRAD {
             // A NaN in either stays.
-            *c = if *b > *c || *b != *b { *b } else { *c };
+            *c = if *b > *c || b.is_nan() { *b } else { *c };
             *c
         } else {
             *b

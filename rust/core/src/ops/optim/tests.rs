@@ -70,7 +70,7 @@ fn adam_follows_the_paper() {
         for (decoupled, maximize, amsgrad) in
             [(false, false, false), (true, false, true), (true, true, false)]
         {
-            let how = Adam { decoupled, maximize, ..how };
+            let how = Adam { maximize, decoupled, ..how };
             let sizes = [3, 70_000, 0, 33];
             let params: Vec<Tensor> = sizes.iter().map(|&n| t(&wave(n, 0.7), dtype)).collect();
             let state =

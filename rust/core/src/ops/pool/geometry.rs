@@ -97,10 +97,10 @@ pub fn windows(c: &Call, x: &[usize], at: &Args) -> Result<(PoolShape, Dims)> {
         let size = [h, w][a] as i128;
         let [k, step, pad, d] = [kernel, stride, padding, dilation].map(|v| v[a] as i128);
         let span = (k - 1) * d + 1;
-        if pad > span / 2 {
+        if pad > k / 2 {
             return Err(Error::value(format!(
-                "padding must be at most half of the window: padding {pad}, kernel_size {k}, \
-                 dilation {d}"
+                "padding must be at most half of the kernel size, got padding {pad} and \
+                 kernel_size {k}"
             )));
         }
         let room = size + 2 * pad - span;

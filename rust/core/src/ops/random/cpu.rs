@@ -1,6 +1,7 @@
 //! Draws on the CPU: raw numbers by `rng`, a tile at a time, converted while they are in the first cache level.
 
 use super::Place;
+use crate::cpu::simd::{Isa, isa};
 use crate::cpu::{map, threads};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
@@ -25,12 +26,35 @@ fn draw<R: Element, T: Element>(
         for start in range.clone().step_by(TILE) {
             let n = TILE.min(range.end - start);
             fill(start, raw.as_mut_ptr(), n);
-            for (i, &r) in raw[..n].iter().enumerate() {
-                // SAFETY: `out` is fresh, contiguous, of type T and longer than start + i.
-                unsafe { (to as *mut T).add(start + i).write(make(r)) };
-            }
+            // SAFETY: `out` is fresh, contiguous, of type T and has start + n elements.
+            unsafe { convert(&raw[..n], (to as *mut T).add(start), &make) };
         }
     });
+}
+
+/// The conversion, with vectors of this machine's width; the results do not depend on it.
+unsafe fn convert<R: Element, T: Element>(raw: &[R], out: *mut T, make: &impl Fn(R) -> T) {
+    #[inline(always)]
+    unsafe fn each<R: Element, T: Element>(raw: &[R], out: *mut T, make: &impl Fn(R) -> T) {
+        for (i, &r) in raw.iter().enumerate() {
+            // SAFETY: the caller has as many elements at `out` as raw ones.
+            unsafe { out.add(i).write(make(r)) };
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        unsafe fn avx2<R: Element, T: Element>(raw: &[R], out: *mut T, make: &impl Fn(R) -> T) {
+            // SAFETY: passed on.
+            unsafe { each(raw, out, make) }
+        }
+        if matches!(isa(), Isa::Avx2 | Isa::Avx512) {
+            // SAFETY: passed on, and the machine has AVX2.
+            return unsafe { avx2(raw, out, make) };
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { each(raw, out, make) }
 }
 
 /// Uniform from `low` up to `high`; a result that was rounded up to `high` becomes `low`.

@@ -47,7 +47,8 @@ pub fn permutation_blocks(n: usize) -> u64 {
 /// The blocks that `multinomial` uses up for probabilities of this shape.
 pub fn multinomial_blocks(input: &Tensor, num_samples: usize, replacement: bool) -> u64 {
     let n = input.shape().last().copied().unwrap_or(1).max(1);
-    let draws = if replacement { input.numel() / n * num_samples } else { input.numel() };
+    let draws =
+        if replacement { (input.numel() / n).saturating_mul(num_samples) } else { input.numel() };
     float_blocks(draws, input.dtype())
 }
 

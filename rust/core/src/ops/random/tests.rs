@@ -41,7 +41,7 @@ fn uniforms_stay_below_the_upper_end() {
             // Half types have no number between 1000 and 1000.5.
             let mean = v.iter().sum::<f64>() / 5000.0;
             let fine = dtype.size() > 2 || high < 10.0;
-            let off = (mean - (low + high) / 2.0).abs();
+            let off = (mean - f64::midpoint(low, high)).abs();
             assert!(!fine || off <= 0.05 * (high - low), "{dtype:?} {mean}");
         }
     }
