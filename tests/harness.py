@@ -26,7 +26,7 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16"
 
 def plain_dtype(name):
     """A dtype that the op takes."""
-    integers = TABLE[name].get("class") == "Bits" or name == "bitwise_not"
+    integers = TABLE[name].get("class") in ("Bits", "Ints") or name == "bitwise_not"
     return "int64" if integers else "float32"
 
 

@@ -41,9 +41,10 @@ def _softshrink(x, lambd=0.5):
 
 
 def _trigamma(x):
-    """scipy's series is slow for large arguments, where three terms are exact."""
+    """For positive numbers; scipy is slow for large ones (three terms do) and negative ones."""
     far = 1 / x + 0.5 / x**2 + 1 / (6 * x**3)
-    return np.where(x > 1e4, far, special.zeta(2.0, np.minimum(x, 1e4)))
+    near = special.zeta(2.0, np.where((x > 0) & (x < 1e4), x, 1.0))
+    return np.where(x > 1e4, far, np.where(x > 0, near, np.where(x == 0, np.inf, np.nan)))
 
 
 def _power(x, y):

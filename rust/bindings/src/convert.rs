@@ -49,6 +49,13 @@ pub fn operand(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
 }
 
 pub fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Py<PyAny>> {
+    // An op on nothing but numbers gives a tensor of the default type.
+    let t = if t.is_wrapped() {
+        let d = if t.dtype() == DType::F64 { DType::F32 } else { t.dtype() };
+        rubigo_core::ops::cast::to(&t, d).py()?
+    } else {
+        t
+    };
     Ok(Py::new(py, PyTensor::new(t))?.into_any())
 }
 

@@ -73,7 +73,8 @@ impl Tensor {
         Ok(t.into_wrapped())
     }
 
-    fn into_wrapped(self) -> Self {
+    /// The same memory as a Python number.
+    pub(crate) fn into_wrapped(self) -> Self {
         let Inner { storage, layout, dtype, .. } = &*self.0;
         Self(Arc::new(Inner {
             storage: storage.clone(),

@@ -141,7 +141,9 @@ pub struct Saved {
 
 impl Saved {
     pub fn new(t: &Tensor) -> Self {
-        Self { tensor: t.detach(), version: t.version() }
+        // A Python number stays one: it must not take part in promotion by its storage type.
+        let tensor = if t.is_wrapped() { t.clone() } else { t.detach() };
+        Self { tensor, version: t.version() }
     }
 
     /// The tensor; with `edge`, connected to the graph again.
@@ -159,6 +161,7 @@ impl Saved {
             .hint("use the out-of-place form of the later operation, or clone() before it"));
         }
         Ok(match edge {
+            Some(_) if self.tensor.is_wrapped() => self.tensor.clone(),
             Some(edge) => {
                 let t = self.tensor.detach();
                 t.set_edge(edge);

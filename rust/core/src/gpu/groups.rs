@@ -9,6 +9,9 @@ use smallvec::SmallVec;
 use super::Buffer;
 use super::device::Device;
 
+/// What an empty tensor binds: room for one element of any type a kernel declares. Blocks are larger.
+const EMPTY: usize = 16;
+
 /// Groups kept before all are dropped; far more than a step of a large model needs.
 const MOST: usize = 16_384;
 
@@ -58,7 +61,7 @@ impl Groups {
 
 /// Kernels see the asked size in whole words, at least one.
 fn bound_bytes(buffer: &Buffer) -> u64 {
-    buffer.bytes.next_multiple_of(4).max(4) as u64
+    (if buffer.bytes == 0 { EMPTY } else { buffer.bytes.next_multiple_of(4) }) as u64
 }
 
 fn entry(buffer: &Buffer, binding: u32) -> wgpu::BindGroupEntry<'_> {

@@ -6,7 +6,7 @@ use crate::apply::call;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::{Dims, show};
-use crate::tensor::{Number, Tensor};
+use crate::tensor::{Number, Tensor, result_type};
 use smallvec::smallvec;
 
 pub static OPS: &[&OpDef] = &[
@@ -68,6 +68,10 @@ fn clamp(x: &Tensor, lo: Option<&Tensor>, hi: Option<&Tensor>) -> Result<Tensor>
     if lo.is_none() && hi.is_none() {
         return Err(Error::value("at least one of 'min' or 'max' must not be None"));
     }
+    let dtype = result_type([Some(x), lo, hi].into_iter().flatten())?;
+    if dtype != x.dtype() {
+        return clamp(&super::cast::to(x, dtype)?, lo, hi);
+    }
     let plain = |t: Option<&Tensor>| t.is_none_or(Tensor::is_wrapped);
     if plain(lo) && plain(hi) {
         let attrs = [
@@ -76,8 +80,14 @@ fn clamp(x: &Tensor, lo: Option<&Tensor>, hi: Option<&Tensor>) -> Result<Tensor>
         ];
         return call(&e::clamp_numbers, &[x], &attrs);
     }
-    let low = lo.map_or_else(|| Ok(x.clone()), |lo| t::maximum(x, lo))?;
-    hi.map_or_else(|| Ok(low.clone()), |hi| t::minimum(&low, hi))
+    // At a bound the gradient is the input's alone, which `maximum` would share; NaN bounds win.
+    let limit = |x: &Tensor, bound: &Tensor, beyond: &'static OpDef| -> Result<Tensor> {
+        let out = call(beyond, &[x, bound], &[])?;
+        let nan = call(&e::isnan, &[bound], &[])?;
+        t::select(&call(&e::logical_or, &[&out, &nan], &[])?, bound, x)
+    };
+    let low = lo.map_or_else(|| Ok(x.clone()), |lo| limit(x, lo, &e::lt))?;
+    hi.map_or_else(|| Ok(low.clone()), |hi| limit(&low, hi, &e::gt))
 }
 
 pub static CLAMP: OpDef = OpDef::composed(
@@ -107,7 +117,9 @@ pub static POW: OpDef =
             let n = y.item()?;
             let floats = x.dtype().is_float();
             match n {
-                Number::Int(2) => return one(call(&e::square, &[x], &[])),
+                Number::Int(2) if x.dtype() != DType::Bool => {
+                    return one(call(&e::square, &[x], &[]));
+                }
                 Number::Float(2.0) if floats => return one(call(&e::square, &[x], &[])),
                 Number::Float(0.5) if floats => return one(call(&e::sqrt, &[x], &[])),
                 Number::Int(v) if v < 0 && !floats => {

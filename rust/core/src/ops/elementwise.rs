@@ -149,9 +149,9 @@ rows! {
     bitwise_and: Bits, BINARY, "Bitwise and", [] [x other] [] -> o int { bitand(x, other) } .bind(IN);
     bitwise_or: Bits, BINARY, "Bitwise or", [] [x other] [] -> o int { bitor(x, other) } .bind(IN);
     bitwise_xor: Bits, BINARY, "Bitwise exclusive or", [] [x other] [] -> o int { bitxor(x, other) } .bind(IN);
-    bitwise_not_int: Bits, UNARY, "Bitwise complement of integers", [] [x] [] -> o int { bitnot(x) } .bind(CORE);
-    bitwise_left_shift: Bits, BINARY, "x << y", [] [x other] [] -> o int { shl(x, other) } .bind(IN);
-    bitwise_right_shift: Bits, BINARY, "x >> y", [] [x other] [] -> o int { shr(x, other) } .bind(IN);
+    bitwise_not_int: Ints, UNARY, "Bitwise complement of integers", [] [x] [] -> o int { bitnot(x) } .bind(CORE);
+    bitwise_left_shift: Ints, BINARY, "x << y", [] [x other] [] -> o int { shl(x, other) } .bind(IN);
+    bitwise_right_shift: Ints, BINARY, "x >> y", [] [x other] [] -> o int { shr(x, other) } .bind(IN);
     choose: Masked, "condition: Tensor, input: Tensor, other: Tensor", "x where the condition holds, y elsewhere",
         [c] [x other] [] -> o float { select(other, x, c) } int { select(other, x, c) }
         d { x => select(0.0, 1.0, c), other => select(1.0, 0.0, c) } .named("where").bind(Bind::FUNCTION);

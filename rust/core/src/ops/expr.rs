@@ -3,9 +3,24 @@
 
 use super::{Attr, cast, elementwise as e};
 use crate::apply::call;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::{Number, Tensor};
+use std::cell::Cell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+thread_local! {
+    /// The dtype of the gradient that a formula is read for: what two bare numbers become.
+    static DTYPE: Cell<DType> = const { Cell::new(DType::F32) };
+}
+
+/// Reads a formula for gradients of this dtype.
+pub(crate) fn reading<R>(dtype: DType, f: impl FnOnce() -> R) -> R {
+    let before = DTYPE.replace(dtype);
+    let out = f();
+    DTYPE.set(before);
+    out
+}
 
 #[derive(Clone)]
 pub struct Ex(Result<Tensor>);
@@ -93,7 +108,17 @@ functions! {
 
 /// `t` where `c` holds, `f` elsewhere: WGSL's order.
 pub fn select(f: impl Into<Ex>, t: impl Into<Ex>, c: impl Into<Ex>) -> Ex {
+    // Two numbers would choose the default float type: here they take the gradient's.
     let (f, t, c) = (f.into(), t.into(), c.into());
+    let typed = |x: Tensor| {
+        if x.is_wrapped() { Tensor::scalar(x.item()?.as_f64(), DTYPE.get()) } else { Ok(x) }
+    };
+    let (f, t) = match (&f.0, &t.0) {
+        (Ok(a), Ok(b)) if a.is_wrapped() && b.is_wrapped() => {
+            (Ex(f.0.and_then(typed)), Ex(t.0.and_then(typed)))
+        }
+        _ => (f, t),
+    };
     Ex(c.0.and_then(|c| t.0.and_then(|t| f.0.and_then(|f| call(&e::choose, &[&c, &t, &f], &[])))))
 }
 
@@ -108,7 +133,7 @@ macro_rules! on_tensors {
 /// The same ops on plain tensors, for rules and compositions in Rust.
 pub(crate) mod t {
     use super::*;
-    on_tensors!(add, sub, mul, div, maximum, minimum, eq);
+    on_tensors!(add, sub, mul, div, maximum, eq);
 
     pub(crate) fn neg(a: &Tensor) -> Result<Tensor> {
         call(&e::neg, &[a], &[])

@@ -329,26 +329,40 @@ pub static VAR: OpDef = OpDef::composed(
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The variance over dimensions: sum((x - mean)^2) / (n - correction)",
     |c| {
-        let x = c.x(0);
-        need_float(x, "var")?;
-        let n = count(x, &dims_of(c)?) as f64;
-        let keep = [c.attr(0).clone(), true.into()];
-        let mean = t::div(&call(&SUM, &[x], &keep)?, &Tensor::number(Number::Float(n))?)?;
-        let d = t::sub(x, &mean)?;
-        let squares = call(&super::elementwise::square, &[&d], &[])?;
-        let total = call(&SUM, &[&squares], &[c.attr(0).clone(), c.attr(2).clone()])?;
-        let free = (n - c.float(1)).max(0.0);
-        one(t::div(&total, &Tensor::number(Number::Float(free))?))
+        need_float(c.x(0), "var")?;
+        one(cast::to(&variance(c)?, c.x(0).dtype()))
     },
 );
+
+/// Half types are computed in float32: their squares would lose half of their few digits.
+fn variance(c: &Call) -> Result<Tensor> {
+    let dtype = c.x(0).dtype();
+    let x = &cast::to(c.x(0), if dtype == DType::F64 { dtype } else { DType::F32 })?;
+    let n = count(x, &dims_of(c)?) as f64;
+    let keep = [c.attr(0).clone(), true.into()];
+    let mean = t::div(&call(&SUM, &[x], &keep)?, &Tensor::number(Number::Float(n))?)?;
+    let d = t::sub(x, &mean)?;
+    let squares = call(&super::elementwise::square, &[&d], &[])?;
+    let total = call(&SUM, &[&squares], &[c.attr(0).clone(), c.attr(2).clone()])?;
+    let free = (n - c.float(1)).max(0.0);
+    t::div(&total, &Tensor::number(Number::Float(free))?)
+}
+
+/// The square root, whose gradient at 0 is 0 instead of 0 * inf.
+fn safe_sqrt(s: &Tensor) -> Result<Tensor> {
+    use super::elementwise as e;
+    let zero = call(&e::logical_not, &[s], &[])?;
+    let safe = t::select(&zero, &Tensor::number(Number::Float(1.0))?, s)?;
+    t::select(&zero, &Tensor::number(Number::Float(0.0))?, &call(&e::sqrt, &[&safe], &[])?)
+}
 
 pub static STD: OpDef = OpDef::composed(
     "std",
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The square root of the variance",
     |c| {
-        let v = call(&VAR, &[c.x(0)], c.attrs)?;
-        one(call(&super::elementwise::sqrt, &[&v], &[]))
+        need_float(c.x(0), "std")?;
+        one(cast::to(&safe_sqrt(&variance(c)?)?, c.x(0).dtype()))
     },
 );
 
@@ -399,11 +413,7 @@ pub static NORM: OpDef = OpDef::composed(
         } else if p == 1.0 {
             over(&SUM, &a)
         } else if p == 2.0 {
-            let s = over(&SUM, &call(&e::square, &[x], &[])?)?;
-            // At 0 the gradient is 0, not 0 * inf.
-            let zero = call(&e::logical_not, &[&s], &[])?;
-            let safe = t::select(&zero, &Tensor::number(Number::Float(1.0))?, &s)?;
-            t::select(&zero, &Tensor::number(Number::Float(0.0))?, &call(&e::sqrt, &[&safe], &[])?)
+            safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)
         } else {
             let power = Tensor::number(Number::Float(p))?;
             let s = over(&SUM, &call(&e::pow, &[&a, &power], &[])?)?;

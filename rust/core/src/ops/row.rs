@@ -26,6 +26,8 @@ pub enum Class {
     Compare,
     /// Integers and bool.
     Bits,
+    /// Integers only.
+    Ints,
     /// The first operand is a bool mask, the others are any numbers.
     Masked,
 }
@@ -107,7 +109,13 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
         Err(Error::type_(format!("not implemented for {}", d.name())).hint(why))
     };
     let skip = usize::from(row.class == Class::Masked);
-    let d = result_type(call.tensors().skip(skip))?;
+    let operands = || call.tensors().skip(skip);
+    // Numbers among themselves stay numbers, in full precision.
+    let d = if all_numbers(call) && operands().any(|t| t.dtype().is_float()) {
+        DType::F64
+    } else {
+        result_type(operands())?
+    };
     // A float parameter makes an integer result a float one, as a Python float would.
     // (Only the ops whose parameter is a number, not those of activations.)
     let float_param = row.class != Class::Compare
@@ -115,6 +123,7 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
     match row.class {
         Class::Float => Ok(if d.is_float() { (d, d) } else { (DType::F32, DType::F32) }),
         Class::Bits if d.is_float() => refuse(d, "it takes integers and bool"),
+        Class::Ints if !d.is_int() => refuse(d, "it takes integers"),
         Class::Number if d == DType::Bool => refuse(d, "cast it first, or use the logical ops"),
         Class::Compare => Ok((d, DType::Bool)),
         _ if d.is_float() || row.int_text.is_some() || row.class == Class::Masked => {
@@ -122,6 +131,10 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
         }
         _ => refuse(d, "cast it first: x.float()"),
     }
+}
+
+fn all_numbers(call: &Call) -> bool {
+    call.tensors().all(Tensor::is_wrapped)
 }
 
 pub(crate) fn params(call: &Call, compute: Compute) -> SmallVec<[u64; 4]> {
@@ -155,7 +168,7 @@ pub fn run(call: &Call, row: &'static Row) -> Result<Tensor> {
         return Ok(out);
     }
     run_cpu(call, row, dtype, &inputs, &out);
-    Ok(out)
+    Ok(if all_numbers(call) { out.into_wrapped() } else { out })
 }
 
 fn run_cpu(call: &Call, row: &Row, dtype: DType, inputs: &[&Tensor], out: &Tensor) {
@@ -247,7 +260,7 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
                 .collect();
             let result = if reads_result { Ex::of(v.y(0)) } else { Ex::missing() };
             let ps: Vec<f64> = (0..v.attrs.len()).map(|k| call.float(k)).collect();
-            let d = (grad.tensor)(&vars, &result, &ps);
+            let d = super::expr::reading(g.dtype(), || (grad.tensor)(&vars, &result, &ps));
             out.push(Some((Ex::of(&g) * d).into_result()?));
         } else {
             let saved = |k: usize| if mask >> k & 1 == 1 { v.x(k) } else { &g };

@@ -268,7 +268,7 @@ fn transposed(c: &Call, rank: usize) -> Result<Outs> {
     }
     let rest = [c.attr(0).clone(), padding[..].into(), c.attr(4).clone(), c.attr(3).clone()];
     let mut y = grad_input(x, w, &size, &rest)?;
-    if whole != size {
+    if whole != size || padding != window.padding[2 - rank..] {
         let lead = y.ndim() - rank;
         for d in 0..rank {
             // Zero where the padding is the convolution's own.

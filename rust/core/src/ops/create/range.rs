@@ -1,6 +1,7 @@
 //! Evenly spaced numbers, computed in float64 (integers exactly) and rounded once to the result's dtype.
 
 use super::{device_of, made, number_of};
+use crate::cpu::simd::{Isa, isa};
 use crate::cpu::{map, threads};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ pub static ARANGE: OpDef = made(
         let device = device_of(c, 4);
         if dtype.is_float() {
             let (start, step) = (start.as_f64(), step.as_f64());
-            generate(n, dtype, device, |i| start + step * i)
+            generate(n, dtype, device, move |i| start + step * i)
         } else {
             let (start, step) = (whole_part(start), whole_part(step));
             if step == 0 {
@@ -42,7 +43,7 @@ pub static LINSPACE: OpDef = made(
     "steps numbers from start to end, both included",
     |c| {
         let line = Line::new(c)?;
-        generate(line.n, line.dtype, device_of(c, 4), |i| line.at(i))
+        generate(line.n, line.dtype, device_of(c, 4), move |i| line.at(i))
     },
 );
 
@@ -53,11 +54,12 @@ pub static LOGSPACE: OpDef = made(
     |c| {
         let base = c.float(3);
         let line = Line { dtype: c.dtype(4).unwrap_or(DType::F32), ..Line::new(c)? };
-        generate(line.n, line.dtype, device_of(c, 5), |i| base.powf(line.at(i)))
+        generate(line.n, line.dtype, device_of(c, 5), move |i| base.powf(line.at(i)))
     },
 );
 
 /// Points on a line, counted from the nearer end so that both ends are exact.
+#[derive(Clone, Copy)]
 struct Line {
     start: f64,
     end: f64,
@@ -125,21 +127,47 @@ fn whole_part(n: Number) -> i64 {
 }
 
 /// Elements `f(0.0)`, `f(1.0)`, ...
-fn generate(n: usize, dtype: DType, device: Device, f: impl Fn(f64) -> f64 + Sync) -> Result<Outs> {
+fn generate<F: Fn(f64) -> f64 + Copy + Sync>(
+    n: usize,
+    dtype: DType,
+    device: Device,
+    f: F,
+) -> Result<Outs> {
     let out = Tensor::empty(&[n], dtype, Device::Cpu)?;
     with_dtype!(dtype, T => {
         let to = out.ptr::<T>() as usize;
         threads::for_range(n, map::GRAIN, &|range| {
-            let base = range.start as f64;
-            // 32-bit integers become floats in vectors on every machine.
-            for i in 0..range.len() as i32 {
-                let value = T::from_f64(f(base + f64::from(i)));
-                // SAFETY: `out` is contiguous and has n elements of type T.
-                unsafe { (to as *mut T).add(range.start + i as usize).write(value) };
-            }
+            // SAFETY: `out` is contiguous and has n elements of type T.
+            unsafe { piece((to as *mut T).add(range.start), range.start as f64, range.len(), f) };
         });
     });
     placed(out, device)
+}
+
+/// `n` elements from that of index `first` on, with vectors of this machine's width. `f` comes by value: what it
+/// captured could otherwise be overwritten by the stores, as far as the compiler knows.
+unsafe fn piece<T: Element, F: Fn(f64) -> f64>(out: *mut T, first: f64, n: usize, f: F) {
+    #[inline(always)]
+    unsafe fn each<T: Element, F: Fn(f64) -> f64>(out: *mut T, first: f64, n: usize, f: F) {
+        for i in 0..n {
+            // SAFETY: the caller has n elements; a 32-bit integer becomes a float in vectors on every machine.
+            unsafe { out.add(i).write(T::from_f64(f(first + f64::from(i as i32)))) };
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        unsafe fn avx2<T: Element, F: Fn(f64) -> f64>(out: *mut T, first: f64, n: usize, f: F) {
+            // SAFETY: passed on.
+            unsafe { each(out, first, n, f) }
+        }
+        if matches!(isa(), Isa::Avx2 | Isa::Avx512) {
+            // SAFETY: passed on, and the machine has AVX2.
+            return unsafe { avx2(out, first, n, f) };
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { each(out, first, n, f) }
 }
 
 /// Writes `start`, `start + step`, ... into a fresh CPU tensor of T.

@@ -138,7 +138,8 @@ pub static MASKED_FILL: OpDef = OpDef::composed(
                 value.ndim()
             )));
         }
-        if value.dtype().category() > x.dtype().category() {
+        // Any number is true or false; a float does not become an integer unasked.
+        if x.dtype() != DType::Bool && value.dtype().category() > x.dtype().category() {
             return Err(Error::runtime(format!(
                 "value cannot be converted to type {} without overflow",
                 x.dtype().name()

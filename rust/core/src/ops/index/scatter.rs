@@ -251,6 +251,10 @@ pub static SCATTER_REDUCE: OpDef = OpDef::composed(
     |c| {
         let (x, index, src, dim) = (c.x(0), c.x(1), c.x(2), c.int(0));
         let (how, with_self) = (c.str(1), c.flag(2));
+        if how == "mean" && c.x(0).dtype() == crate::dtype::DType::Bool {
+            return Err(Error::type_("the mean is not implemented for bool")
+                .hint("cast the input first: x.float()"));
+        }
         let fold = if how == "mean" { "sum" } else { how };
         let neutral = match Combine::parse(fold)? {
             Combine::Set => return Err(Combine::parse("").unwrap_err()),

@@ -131,6 +131,8 @@ pub static BINCOUNT: OpDef = OpDef::composed(
         let weights = match c.opt(1) {
             None => cast::full(x.shape(), 1.0, DType::I64, x.device())?,
             Some(w) if w.dtype() == DType::F32 || w.dtype() == DType::F64 => w.detach(),
+            // PyTorch's float64, where the device has it.
+            Some(w) if w.device() == crate::Device::Gpu => cast::to(&w.detach(), DType::F32)?,
             Some(w) => cast::to(&w.detach(), DType::F64)?,
         };
         let zeros = cast::full(&[n as usize], 0.0, weights.dtype(), x.device())?;
