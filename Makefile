@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # On two cores the software GPU is quickest on the calling thread.
 export LP_NUM_THREADS ?= 0
 
-.PHONY: demo test test-all build lint rust-test py-test examples generate mutate bench clean
+.PHONY: demo test test-all build lint types rust-test py-test examples generate bench clean
 
 $(VENV)/.made: pyproject.toml
 	python3 -m venv $(VENV)
@@ -21,8 +21,7 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.made
 SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.made
-	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps $(CARGO_FLAGS) || \
-	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release $(CARGO_FLAGS)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps $(CARGO_FLAGS) 
 	touch $@
 
 build: $(VENV)/.built
@@ -37,6 +36,7 @@ lint: $(VENV)/.tested
 	$(VENV)/bin/ruff check python tests benches examples
 
 types: $(VENV)/.tested build
+	$(PY) tests/generate.py --check
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
 rust-test:
@@ -54,7 +54,6 @@ test: lint build types rust-test py-test examples
 test-all: test
 	RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2
 	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py || exit 1; done
-	$(MAKE) mutate
 
 # Rewrites python/rubigo/_ops.py and _core.pyi from the op table.
 generate: build

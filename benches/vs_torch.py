@@ -2,8 +2,9 @@
 
     python benches/vs_torch.py [--threads N] [--repeats N] [--only NAME]
 
-A ratio below 1 means that rubigo took less time. Blocks of both libraries alternate; a short pause in
-between lets the other library's spinning workers go to sleep. The median of the block ratios is printed.
+A ratio below 1 means that rubigo took less time. Blocks of both libraries alternate; a short pause
+in between lets the other library's spinning workers go to sleep. The median of the ratios of the
+blocks is printed.
 """
 
 import argparse
@@ -96,7 +97,8 @@ def digits_step():
     labels = np.arange(32) % 10
     return _steps(
         model, rg.optim.AdamW(model.parameters(), lr=1e-3), x, rg.from_numpy(labels),
-        tmodel, torch.optim.AdamW(tmodel.parameters(), lr=1e-3), tx, torch.from_numpy(labels.copy()),
+        tmodel, torch.optim.AdamW(tmodel.parameters(), lr=1e-3), tx,
+        torch.from_numpy(labels.copy()),
     )  # fmt: skip
 
 

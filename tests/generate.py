@@ -20,8 +20,8 @@ TYPES = {
     "Ints": "builtins.int | Sequence[builtins.int]",
     "Floats": "Sequence[builtins.float]",
     "Str": "str",
-    "DType": "dtype",
-    "Device": "device | str",
+    "DType": "_DType",
+    "Device": "_Device | str",
 }
 # Python gives these names several forms, in `_tensor.py`.
 OVERRIDDEN = {"var", "std", "where", "max", "min", "nonzero"}
@@ -46,7 +46,14 @@ def parameters(op, form):
     """The parameter list of a stub."""
     out = []
     starred = False
-    for i, p in enumerate(op["params"]):
+
+    def defaulted(p):
+        return bool(p["default"]) or p["optional"]
+
+    params = op["params"]
+    # A default counts only when everything after it has one, too.
+    last = max((i for i, p in enumerate(params) if not defaulted(p)), default=-1)
+    for i, p in enumerate(params):
         if i == 0 and form != "function":
             out.append("self")
             continue
@@ -63,7 +70,7 @@ def parameters(op, form):
             continue
         optional = p["optional"] or p["default"] == "None"
         text = f"{p['name']}: {kind}{' | None' if optional else ''}"
-        out.append(text + (" = ..." if p["default"] or optional else ""))
+        out.append(text + (" = ..." if defaulted(p) and (i > last or starred) else ""))
     return ", ".join(out)
 
 
@@ -101,7 +108,9 @@ def stub(table):
     for op in table:
         doc = f'        """{op["doc"]}."""'
         if op["method"] and op["name"] not in OVERRIDDEN:
-            methods.append(f"    def {op['name']}({parameters(op, 'method')}) -> {result(op)}:\n{doc}")
+            methods.append(
+                f"    def {op['name']}({parameters(op, 'method')}) -> {result(op)}:\n{doc}"
+            )
         if op["inplace"]:
             methods.append(f"    def {op['name']}_({parameters(op, 'method')}) -> Self:\n{doc}")
         if op["function"] or op["private"]:

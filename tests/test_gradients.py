@@ -18,7 +18,9 @@ STEP = 1e-6
 # The backward ops read what their forward saved: they run as its gradient.
 ELSEWHERE = {"bitwise_not", "class_loss_backward", "norm_backward"}
 NAMES = sorted(
-    n for n in TABLE if TABLE[n].get("class") not in ("Bits", "Ints", "Compare") and n not in ELSEWHERE
+    n
+    for n in TABLE
+    if TABLE[n].get("class") not in ("Bits", "Ints", "Compare") and n not in ELSEWHERE
 )
 
 

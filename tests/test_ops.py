@@ -286,7 +286,9 @@ def special_samples(name):
     return [(x, y)] if tensors == 2 else []
 
 
-@pytest.mark.parametrize("name", [n for n in ROWS if TABLE[n]["class"] not in ("Bits", "Ints", "Masked")])
+@pytest.mark.parametrize(
+    "name", [n for n in ROWS if TABLE[n]["class"] not in ("Bits", "Ints", "Masked")]
+)
 def test_special_values(name):
     """NaN, infinities, signed zeros, denormal and huge numbers, against PyTorch (or numpy)."""
     report = Report(name)
@@ -496,7 +498,7 @@ def gpu_case(name, sample, dtype, layout="contiguous"):
     wrong = [t.device for t in out if str(t.device).split(":")[0] != "gpu"]
     if wrong and name != "to_device":
         return f"the result is on {wrong[0]}"
-    # A GPU has no float64: where the CPU chooses it unasked (bincount's weights), the GPU gives float32.
+    # A GPU has no float64: where the CPU chooses it unasked (bincount's weights), it is float32.
     expected = [(array(t), t.dtype.name.replace("float64", "float32")) for t in want]
     return compare(name, out, expected, dtype, factor=4.0 if dtype == "float32" else 2.0)
 

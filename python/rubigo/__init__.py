@@ -7,6 +7,8 @@
 tensor([2., 4., 6.])
 """
 
+from typing import TYPE_CHECKING
+
 from rubigo import _core
 from rubigo._core import (
     __version__ as __version__,
@@ -107,6 +109,35 @@ e = 2.718281828459045
 inf = _core.tensor(0.0).reciprocal().item()
 nan = inf - inf
 newaxis = None
+
+if TYPE_CHECKING:
+    from rubigo import (
+        autograd as autograd,
+        cpu as cpu,
+        data as data,
+        functional as functional,
+        gpu as gpu,
+        metrics as metrics,
+        nn as nn,
+        optim as optim,
+        plots as plots,
+        testing as testing,
+        train as train,
+    )
+    from rubigo._printing import set_printoptions as set_printoptions
+    from rubigo.profiler import profile as profile
+    from rubigo.serialization import load as load, save as save
+    from rubigo.types import (
+        broadcast_shapes as broadcast_shapes,
+        broadcast_tensors as broadcast_tensors,
+        finfo as finfo,
+        iinfo as iinfo,
+        is_floating_point as is_floating_point,
+        is_tensor as is_tensor,
+        meshgrid as meshgrid,
+        numel as numel,
+        promote_types as promote_types,
+    )
 
 # Loaded at first use, so that `import rubigo` stays quick.
 _LAZY_MODULES = (

@@ -25,6 +25,9 @@ class device:
     type: str
     index: builtins.int | None
 
+_DType: TypeAlias = dtype
+_Device: TypeAlias = device
+
 class Generator:
     def __init__(self, device: Any = ...) -> None: ...
     def manual_seed(self, seed: builtins.int) -> Self: ...
@@ -45,8 +48,8 @@ class RemovableHandle:
 class Tensor:
     def __new__(cls, data: Any, requires_grad: builtins.bool = ...) -> Self: ...
     shape: Size
-    dtype: dtype
-    device: device
+    dtype: _DType
+    device: _Device
     ndim: builtins.int
     itemsize: builtins.int
     nbytes: builtins.int
@@ -635,13 +638,13 @@ class Tensor:
         """The slices of a dimension, which disappears; views."""
     def tensor_split(self, indices_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = ...) -> tuple[Tensor, ...]:
         """As many parts of nearly one size, or the parts between the given positions; views."""
-    def cumsum(self, dim: builtins.int, *, dtype: dtype | None = ...) -> Tensor:
+    def cumsum(self, dim: builtins.int, *, dtype: _DType | None = ...) -> Tensor:
         """The sum up to each element along dim."""
-    def cumsum_(self, dim: builtins.int, *, dtype: dtype | None = ...) -> Self:
+    def cumsum_(self, dim: builtins.int, *, dtype: _DType | None = ...) -> Self:
         """The sum up to each element along dim."""
-    def cumprod(self, dim: builtins.int, *, dtype: dtype | None = ...) -> Tensor:
+    def cumprod(self, dim: builtins.int, *, dtype: _DType | None = ...) -> Tensor:
         """The product up to each element along dim."""
-    def cumprod_(self, dim: builtins.int, *, dtype: dtype | None = ...) -> Self:
+    def cumprod_(self, dim: builtins.int, *, dtype: _DType | None = ...) -> Self:
         """The product up to each element along dim."""
     def cummax(self, dim: builtins.int) -> tuple[Tensor, ...]:
         """The largest element up to each one along dim, and where it last was."""
@@ -671,9 +674,9 @@ class Tensor:
         """The elements, or slices of dim, without those equal to the one before."""
     def bincount(self, weights: Tensor | float | None = ..., minlength: builtins.int = ...) -> Tensor:
         """How often each integer from 0 on occurs, or the sum of its weights."""
-    def sum(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+    def sum(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
         """The sum over dimensions."""
-    def prod(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+    def prod(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
         """The product over dimensions."""
     def amax(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The largest over dimensions; NaN if there is one."""
@@ -687,7 +690,7 @@ class Tensor:
         """The index of the first largest element."""
     def argmin(self, dim: builtins.int | None = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The index of the first smallest element."""
-    def mean(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+    def mean(self, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
         """The mean over dimensions."""
     def logsumexp(self, dim: builtins.int | Sequence[builtins.int], keepdim: builtins.bool = ...) -> Tensor:
         """log(sum(exp(x))) without overflow."""
@@ -695,9 +698,9 @@ class Tensor:
         """The p-norm (sum |x|^p)^(1/p); the largest or smallest |x| for p = inf, -inf; the non-zeros for 0."""
     def count_nonzero(self, dim: builtins.int | Sequence[builtins.int] | None = ...) -> Tensor:
         """How many elements are not zero."""
-    def softmax(self, dim: builtins.int, dtype: dtype | None = ...) -> Tensor:
+    def softmax(self, dim: builtins.int, dtype: _DType | None = ...) -> Tensor:
         """exp(x) / sum(exp(x)) along a dimension; dtype casts the input first."""
-    def log_softmax(self, dim: builtins.int, dtype: dtype | None = ...) -> Tensor:
+    def log_softmax(self, dim: builtins.int, dtype: _DType | None = ...) -> Tensor:
         """The logarithm of softmax, without overflow."""
     def matmul(self, other: Tensor | float) -> Tensor:
         """The matrix product; vectors are a row or a column, leading dimensions are broadcast."""
@@ -724,25 +727,27 @@ class Tensor:
     def baddbmm_(self, batch1: Tensor | float, batch2: Tensor | float, *, beta: Number = ..., alpha: Number = ...) -> Self:
         """beta * input + alpha * (batch1 @ batch2) for stacks of matrices."""
 
-float16: dtype
-bfloat16: dtype
-float32: dtype
-float64: dtype
-int8: dtype
-int16: dtype
-int32: dtype
-int64: dtype
-uint8: dtype
-uint16: dtype
-uint32: dtype
-uint64: dtype
-half: dtype
-double: dtype
-short: dtype
-long: dtype
-bool: dtype
-float: dtype
-int: dtype
+default_generator: Generator
+
+float16: _DType
+bfloat16: _DType
+float32: _DType
+float64: _DType
+int8: _DType
+int16: _DType
+int32: _DType
+int64: _DType
+uint8: _DType
+uint16: _DType
+uint32: _DType
+uint64: _DType
+half: _DType
+double: _DType
+short: _DType
+long: _DType
+bool: _DType
+float: _DType
+int: _DType
 
 def __getattr__(name: str) -> Any: ...
 
@@ -984,9 +989,9 @@ def sinc(input: Tensor) -> Tensor:
     """sin(pi x) / (pi x), 1 at 0."""
 def alias(input: Tensor) -> Tensor:
     """The same elements as a new variable."""
-def cast(input: Tensor, dtype: dtype) -> Tensor:
+def cast(input: Tensor, dtype: _DType) -> Tensor:
     """The elements converted to another dtype."""
-def to_device(input: Tensor, device: device | str) -> Tensor:
+def to_device(input: Tensor, device: _Device | str) -> Tensor:
     """The elements on another device."""
 def clone(input: Tensor) -> Tensor:
     """A contiguous copy."""
@@ -1086,9 +1091,9 @@ def diag_embed(input: Tensor, offset: builtins.int = ..., dim1: builtins.int = .
     """Matrices of zeros with the last dimension on a diagonal."""
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
-def tril_indices(row: builtins.int, col: builtins.int, offset: builtins.int = ..., *, dtype: dtype = ..., device: device | str | None = ...) -> Tensor:
+def tril_indices(row: builtins.int, col: builtins.int, offset: builtins.int = ..., *, dtype: _DType = ..., device: _Device | str | None = ...) -> Tensor:
     """The rows and columns of the elements on and below a diagonal."""
-def triu_indices(row: builtins.int, col: builtins.int, offset: builtins.int = ..., *, dtype: dtype = ..., device: device | str | None = ...) -> Tensor:
+def triu_indices(row: builtins.int, col: builtins.int, offset: builtins.int = ..., *, dtype: _DType = ..., device: _Device | str | None = ...) -> Tensor:
     """The rows and columns of the elements on and above a diagonal."""
 def cat(tensors: Sequence[Tensor], dim: builtins.int = ...) -> Tensor:
     """Tensors joined along a dimension that they have."""
@@ -1116,11 +1121,11 @@ def pad(input: Tensor, pad: builtins.int | Sequence[builtins.int], mode: str = .
     """Sizes added at both ends of the last dimensions, the last first; negative sizes cut off."""
 def pad_value(input: Tensor, pad: builtins.int | Sequence[builtins.int], value: Number = ...) -> Tensor:
     """The input surrounded by a value."""
-def cumsum(input: Tensor, dim: builtins.int, *, dtype: dtype | None = ...) -> Tensor:
+def cumsum(input: Tensor, dim: builtins.int, *, dtype: _DType | None = ...) -> Tensor:
     """The sum up to each element along dim."""
 def cumsum_reverse(input: Tensor, dim: builtins.int) -> Tensor:
     """The sum from each element on along dim."""
-def cumprod(input: Tensor, dim: builtins.int, *, dtype: dtype | None = ...) -> Tensor:
+def cumprod(input: Tensor, dim: builtins.int, *, dtype: _DType | None = ...) -> Tensor:
     """The product up to each element along dim."""
 def cummax(input: Tensor, dim: builtins.int) -> tuple[Tensor, ...]:
     """The largest element up to each one along dim, and where it last was."""
@@ -1160,9 +1165,9 @@ def unique_consecutive(input: Tensor, return_inverse: builtins.bool = ..., retur
     """The elements, or slices of dim, without those equal to the one before."""
 def bincount(input: Tensor, weights: Tensor | float | None = ..., minlength: builtins.int = ...) -> Tensor:
     """How often each integer from 0 on occurs, or the sum of its weights."""
-def sum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+def sum(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
     """The sum over dimensions."""
-def prod(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+def prod(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
     """The product over dimensions."""
 def amax(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ...) -> Tensor:
     """The largest over dimensions; NaN if there is one."""
@@ -1176,7 +1181,7 @@ def argmax(input: Tensor, dim: builtins.int | None = ..., keepdim: builtins.bool
     """The index of the first largest element."""
 def argmin(input: Tensor, dim: builtins.int | None = ..., keepdim: builtins.bool = ...) -> Tensor:
     """The index of the first smallest element."""
-def mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: dtype | None = ...) -> Tensor:
+def mean(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., keepdim: builtins.bool = ..., *, dtype: _DType | None = ...) -> Tensor:
     """The mean over dimensions."""
 def var(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ..., *, correction: Number = ..., keepdim: builtins.bool = ...) -> Tensor:
     """The variance over dimensions: sum((x - mean)^2) / (n - correction)."""
@@ -1188,9 +1193,9 @@ def vector_norm(input: Tensor, ord: Number = ..., dim: builtins.int | Sequence[b
     """The p-norm (sum |x|^p)^(1/p); the largest or smallest |x| for p = inf, -inf; the non-zeros for 0."""
 def count_nonzero(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = ...) -> Tensor:
     """How many elements are not zero."""
-def softmax(input: Tensor, dim: builtins.int, dtype: dtype | None = ...) -> Tensor:
+def softmax(input: Tensor, dim: builtins.int, dtype: _DType | None = ...) -> Tensor:
     """exp(x) / sum(exp(x)) along a dimension; dtype casts the input first."""
-def log_softmax(input: Tensor, dim: builtins.int, dtype: dtype | None = ...) -> Tensor:
+def log_softmax(input: Tensor, dim: builtins.int, dtype: _DType | None = ...) -> Tensor:
     """The logarithm of softmax, without overflow."""
 def softmax_backward(grad: Tensor, output: Tensor | float, dim: builtins.int) -> Tensor:
     """The gradient of softmax: y * (g - sum(g * y))."""
@@ -1200,9 +1205,9 @@ def cross_entropy(input: Tensor, target: Tensor | float, weight: Tensor | float 
     """-log softmax(x)[y] for class indices, or the cross-entropy with class probabilities."""
 def nll_loss(input: Tensor, target: Tensor | float, weight: Tensor | float | None = ..., ignore_index: builtins.int = ..., reduction: str = ...) -> Tensor:
     """-x[y] for log probabilities x."""
-def class_loss(input: Tensor, target: Tensor | float, weight: Tensor | float | None = ..., ignore_index: builtins.int, reduction: str, label_smoothing: builtins.float, logits: builtins.bool) -> Tensor:
+def class_loss(input: Tensor, target: Tensor | float, weight: Tensor | float | None, ignore_index: builtins.int, reduction: str, label_smoothing: builtins.float, logits: builtins.bool) -> Tensor:
     """cross_entropy (of logits) or nll_loss, with what its gradient needs."""
-def class_loss_backward(grad: Tensor, input: Tensor | float, target: Tensor | float, weight: Tensor | float | None = ..., total: Tensor | float, stats: Tensor | float, ignore_index: builtins.int, reduction: str, label_smoothing: builtins.float, logits: builtins.bool) -> Tensor:
+def class_loss_backward(grad: Tensor, input: Tensor | float, target: Tensor | float, weight: Tensor | float | None, total: Tensor | float, stats: Tensor | float, ignore_index: builtins.int, reduction: str, label_smoothing: builtins.float, logits: builtins.bool) -> Tensor:
     """The gradient of class_loss for its input."""
 def layer_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float = ...) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions."""
@@ -1214,17 +1219,17 @@ def instance_norm(input: Tensor, running_mean: Tensor | float | None = ..., runn
     """Each channel of each sample normalised over its positions; running statistics are updated in place."""
 def batch_norm(input: Tensor, running_mean: Tensor | float | None = ..., running_var: Tensor | float | None = ..., weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., training: builtins.bool = ..., momentum: builtins.float = ..., eps: builtins.float = ...) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias per channel, with the batch's statistics in training, when the running ones are updated in place."""
-def fused_layer_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+def fused_layer_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None, bias: Tensor | float | None, eps: builtins.float) -> Tensor:
     """layer_norm with the variance and mean of each row."""
-def fused_rms_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+def fused_rms_norm(input: Tensor, normalized_shape: builtins.int | Sequence[builtins.int], weight: Tensor | float | None, bias: Tensor | float | None, eps: builtins.float) -> Tensor:
     """rms_norm with the mean square of each row, and zeros for its mean."""
-def fused_group_norm(input: Tensor, num_groups: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+def fused_group_norm(input: Tensor, num_groups: builtins.int | Sequence[builtins.int], weight: Tensor | float | None, bias: Tensor | float | None, eps: builtins.float) -> Tensor:
     """group_norm with the variance and mean of each group."""
-def batch_norm_train(input: Tensor, dims: builtins.int | Sequence[builtins.int], weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> tuple[Tensor, ...]:
+def batch_norm_train(input: Tensor, dims: builtins.int | Sequence[builtins.int], weight: Tensor | float | None, bias: Tensor | float | None, eps: builtins.float) -> tuple[Tensor, ...]:
     """batch_norm by the batch's statistics, with the biased variance and the mean of each channel."""
-def norm_backward(grad: Tensor, input: Tensor | float, weight: Tensor | float | None = ..., var: Tensor | float, mean: Tensor | float, op: str, arg: builtins.int | Sequence[builtins.int], eps: builtins.float, affine: builtins.bool) -> Tensor:
+def norm_backward(grad: Tensor, input: Tensor | float, weight: Tensor | float | None, var: Tensor | float, mean: Tensor | float, op: str, arg: builtins.int | Sequence[builtins.int], eps: builtins.float, affine: builtins.bool) -> Tensor:
     """The gradients of a fused norm for its input and, with affine, for weight and bias."""
-def normalize(input: Tensor, mean: Tensor | float, var: Tensor | float, weight: Tensor | float | None = ..., bias: Tensor | float | None = ..., eps: builtins.float) -> Tensor:
+def normalize(input: Tensor, mean: Tensor | float, var: Tensor | float, weight: Tensor | float | None, bias: Tensor | float | None, eps: builtins.float) -> Tensor:
     """batch_norm by given statistics, which get no gradient."""
 def matmul(input: Tensor, other: Tensor | float) -> Tensor:
     """The matrix product; vectors are a row or a column, leading dimensions are broadcast."""
@@ -1286,19 +1291,19 @@ def adaptive_max_pool2d(input: Tensor, output_size: builtins.int | Sequence[buil
     """Maxima of output_size windows that share the image evenly."""
 def adaptive_max_pool(input: Tensor, output_size: builtins.int | Sequence[builtins.int]) -> Tensor:
     """Maxima of output_size windows, and where in their planes they were found."""
-def random_bits(size: builtins.int | Sequence[builtins.int], seed: builtins.int, offset: builtins.int, device: device | str | None = ...) -> Tensor:
+def random_bits(size: builtins.int | Sequence[builtins.int], seed: builtins.int, offset: builtins.int, device: _Device | str | None = ...) -> Tensor:
     """Random words: uint32."""
-def random_uniform(size: builtins.int | Sequence[builtins.int], low: builtins.float, high: builtins.float, seed: builtins.int, offset: builtins.int, dtype: dtype | None = ..., device: device | str | None = ...) -> Tensor:
+def random_uniform(size: builtins.int | Sequence[builtins.int], low: builtins.float, high: builtins.float, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:
     """Uniform numbers from low up to but without high."""
-def random_normal(size: builtins.int | Sequence[builtins.int], mean: builtins.float, std: builtins.float, seed: builtins.int, offset: builtins.int, dtype: dtype | None = ..., device: device | str | None = ...) -> Tensor:
+def random_normal(size: builtins.int | Sequence[builtins.int], mean: builtins.float, std: builtins.float, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:
     """Normal numbers."""
-def random_int(size: builtins.int | Sequence[builtins.int], low: builtins.int, last: builtins.int, seed: builtins.int, offset: builtins.int, dtype: dtype | None = ..., device: device | str | None = ...) -> Tensor:
+def random_int(size: builtins.int | Sequence[builtins.int], low: builtins.int, last: builtins.int, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:
     """Integers from low to last, both included."""
-def random_permutation(n: builtins.int, seed: builtins.int, offset: builtins.int, dtype: dtype | None = ..., device: device | str | None = ...) -> Tensor:
+def random_permutation(n: builtins.int, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:
     """The numbers from 0 to n - 1 in random order."""
-def random_bernoulli(input: Tensor, p: builtins.float | None = ..., seed: builtins.int, offset: builtins.int) -> Tensor:
+def random_bernoulli(input: Tensor, p: builtins.float | None, seed: builtins.int, offset: builtins.int) -> Tensor:
     """1 with probability p, or that of the element itself, else 0."""
-def random_exponential(size: builtins.int | Sequence[builtins.int], lambd: builtins.float, seed: builtins.int, offset: builtins.int, dtype: dtype | None = ..., device: device | str | None = ...) -> Tensor:
+def random_exponential(size: builtins.int | Sequence[builtins.int], lambd: builtins.float, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:
     """Exponential numbers of rate lambd."""
 def random_multinomial(input: Tensor, num_samples: builtins.int, replacement: builtins.bool, seed: builtins.int, offset: builtins.int) -> Tensor:
     """Indices drawn with the row's weights as probabilities."""

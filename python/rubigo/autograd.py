@@ -1,5 +1,7 @@
 """Gradients: the recording switch, `grad`, and functions with a rule of their own."""
 
+from typing import Any
+
 from rubigo import _core
 from rubigo._core import Tensor
 
@@ -13,7 +15,7 @@ class _GradMode:
         self.function = function
         self.before = []
 
-    def __new__(cls, function=None):
+    def __new__(cls, function: Any = None) -> Any:
         if callable(function):
             return cls().__call__(function)
         return super().__new__(cls)
@@ -84,7 +86,7 @@ class no_grad(_GradMode):
 class inference_mode(no_grad):
     """As `no_grad`; accepts PyTorch's `mode` argument."""
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode: Any = True) -> Any:
         if callable(mode):
             return cls().__call__(mode)
         return object.__new__(cls)
@@ -103,7 +105,7 @@ class enable_grad(_GradMode):
 class set_grad_enabled(_GradMode):
     """Switches recording on or off: at once, and for a `with` block."""
 
-    def __new__(cls, mode):
+    def __new__(cls, mode: Any) -> Any:
         return object.__new__(cls)
 
     def __init__(self, mode):

@@ -1,8 +1,7 @@
 """The CPU: instruction set, threads, memory."""
 
 from rubigo import _core
-from rubigo._core import get_num_threads as get_num_threads
-from rubigo._core import set_num_threads as set_num_threads
+from rubigo._core import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 
 
 def features():

@@ -138,8 +138,9 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
     # The moved input must stay a variable while differences are taken.
     def tracked(*args):
         live = [
-            a.detach().requires_grad_() if isinstance(a, Tensor) and not a.requires_grad
-            and a.dtype == rg.float64 else a
+            a.detach().requires_grad_()
+            if isinstance(a, Tensor) and not a.requires_grad and a.dtype == rg.float64
+            else a
             for a in args
         ]
         return first(*live)

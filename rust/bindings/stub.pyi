@@ -25,6 +25,9 @@ class device:
     type: str
     index: builtins.int | None
 
+_DType: TypeAlias = dtype
+_Device: TypeAlias = device
+
 class Generator:
     def __init__(self, device: Any = ...) -> None: ...
     def manual_seed(self, seed: builtins.int) -> Self: ...
@@ -45,8 +48,8 @@ class RemovableHandle:
 class Tensor:
     def __new__(cls, data: Any, requires_grad: builtins.bool = ...) -> Self: ...
     shape: Size
-    dtype: dtype
-    device: device
+    dtype: _DType
+    device: _Device
     ndim: builtins.int
     itemsize: builtins.int
     nbytes: builtins.int
@@ -179,24 +182,26 @@ class Tensor:
     def __setitem__(self, key: Any, value: Any) -> None: ...
     # OPS
 
-float16: dtype
-bfloat16: dtype
-float32: dtype
-float64: dtype
-int8: dtype
-int16: dtype
-int32: dtype
-int64: dtype
-uint8: dtype
-uint16: dtype
-uint32: dtype
-uint64: dtype
-half: dtype
-double: dtype
-short: dtype
-long: dtype
-bool: dtype
-float: dtype
-int: dtype
+default_generator: Generator
+
+float16: _DType
+bfloat16: _DType
+float32: _DType
+float64: _DType
+int8: _DType
+int16: _DType
+int32: _DType
+int64: _DType
+uint8: _DType
+uint16: _DType
+uint32: _DType
+uint64: _DType
+half: _DType
+double: _DType
+short: _DType
+long: _DType
+bool: _DType
+float: _DType
+int: _DType
 
 def __getattr__(name: str) -> Any: ...

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import rubigo as rg
-from rubigo import _core
-from rubigo import functional as F
+from rubigo import _core, functional as F
 from rubigo._core import Tensor
 
 from . import init

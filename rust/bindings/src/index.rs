@@ -10,10 +10,6 @@ use crate::convert::{self, wrap};
 use crate::error::IntoPyResult;
 use crate::tensor::PyTensor;
 
-pub fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
-}
-
 fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
     match key.cast::<PyTuple>() {
         Ok(tuple) => tuple.iter().map(|k| item(&k)).collect(),

@@ -1,5 +1,8 @@
 //! The extension module `rubigo._core`: Python's side of the core. No maths here.
 
+// The signatures of Python methods are what Python asks for.
+#![allow(clippy::unused_self, clippy::unnecessary_wraps, clippy::format_collect)]
+
 mod autograd;
 mod convert;
 mod create;
@@ -32,6 +35,5 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     info::register(m)?;
     random::register(m)?;
     optim::register(m)?;
-    create::register(m)?;
-    index::register(m)
+    create::register(m)
 }
