@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # On two cores the software GPU is quickest on the calling thread.
 export LP_NUM_THREADS ?= 0
 
-.PHONY: demo test test-all build lint types rust-test py-test examples generate bench clean
+.PHONY: demo test test-all build lint types rust-test py-test examples generate mutate bench clean
 
 $(VENV)/.made: pyproject.toml
 	python3 -m venv $(VENV)
@@ -54,6 +54,7 @@ test: lint build types rust-test py-test examples
 test-all: test
 	RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2
 	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py || exit 1; done
+	$(MAKE) mutate
 
 # Rewrites python/rubigo/_ops.py and _core.pyi from the op table.
 generate: build
@@ -64,3 +65,9 @@ bench: build
 
 clean:
 	rm -rf target $(VENV) runs
+
+# A build that can disturb its ops; every disturbance must be caught. The next `make build` restores the plain one.
+mutate: $(VENV)/.tested
+	rm -f $(VENV)/.built
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps --features mutate
+	$(PY) tests/mutate.py
