@@ -21,7 +21,7 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.made
 SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.made
-	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps $(CARGO_FLAGS) 
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release $(CARGO_FLAGS) 
 	touch $@
 
 build: $(VENV)/.built
@@ -69,5 +69,5 @@ clean:
 # A build that can disturb its ops; every disturbance must be caught. The next `make build` restores the plain one.
 mutate: $(VENV)/.tested
 	rm -f $(VENV)/.built
-	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --skip-install-deps --features mutate
+	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release --features mutate
 	$(PY) tests/mutate.py
