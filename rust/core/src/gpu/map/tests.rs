@@ -318,7 +318,7 @@ fn integer_rows_give_the_bits_of_the_cpu() {
             })
             .collect();
         for (op, row) in rows().filter(|(_, row)| row.int_text.is_some()) {
-            let refused = dtype == DType::Bool && row.class == Class::Number;
+            let refused = dtype == DType::Bool && matches!(row.class, Class::Number | Class::Ints);
             if refused || row.class == Class::Masked {
                 continue;
             }
