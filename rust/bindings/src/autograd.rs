@@ -62,24 +62,17 @@ pub fn run_backward(
     retain: bool,
     create: bool,
 ) -> PyResult<()> {
-    let found = py.detach(|| autograd::backward(&roots, inputs.as_deref(), retain, create));
-    let found = found.map_err(unkeep)?;
-    // With `inputs`, only these accumulate.
-    for (t, g) in inputs.iter().flatten().zip(found) {
-        if let Some(g) = g {
-            let total = match t.grad() {
-                Some(old) => rubigo_core::apply::call(
-                    &rubigo_core::ops::elementwise::add,
-                    &[&old, &g],
-                    &[1i64.into()],
-                )
-                .py()?,
-                None => g,
-            };
-            t.set_grad(Some(total)).py()?;
+    py.detach(|| {
+        let found = autograd::backward(&roots, inputs.as_deref(), retain, create)?;
+        // With `inputs`, only these accumulate.
+        for (t, g) in inputs.iter().flatten().zip(found) {
+            if let Some(g) = g {
+                t.accumulate_grad(g, create)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
+    .map_err(unkeep)
 }
 
 fn tensors(list: &[Bound<'_, PyTensor>]) -> Vec<Tensor> {

@@ -234,6 +234,11 @@ impl Tensor {
         self.leaf_slot().and_then(|s| s.grad())
     }
 
+    /// Adds to `.grad`, as `backward` does. Not to be called with the interpreter lock held.
+    pub fn accumulate_grad(&self, grad: Tensor, create_graph: bool) -> Result<()> {
+        self.slot().accumulate(grad, create_graph).map(drop)
+    }
+
     pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
         if let Some(g) = &grad {
             if g.shape() != self.shape() {

@@ -207,21 +207,9 @@ impl Walk {
             }
             return Ok(());
         }
-        match leaf.grad() {
-            None => {
-                // No two `.grad`s may share memory: only a fresh, private block is moved.
-                let movable = grad.is_unshared() && grad.is_contiguous() && grad.base().is_none();
-                let grad =
-                    if movable || self.create_graph { grad } else { ops::cast::copy(&grad)? };
-                leaf.set_grad(Some(grad));
-            }
-            Some(old) if self.create_graph => {
-                leaf.set_grad(Some(ops::expr::t::add(&old, &grad)?));
-            }
-            Some(old) => ops::cast::add_into(&old, &grad)?,
-        }
+        let total = leaf.accumulate(grad, self.create_graph)?;
         for hook in leaf.after() {
-            hook.call(&leaf.grad().expect("it was just set"))?;
+            hook.call(&total)?;
         }
         Ok(())
     }

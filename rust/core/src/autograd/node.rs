@@ -4,7 +4,7 @@ use super::{Grads, SEQUENCE};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::Dims;
-use crate::ops::{Attrs, OpDef};
+use crate::ops::{self, Attrs, OpDef};
 use crate::storage::Device;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -60,6 +60,8 @@ impl OutMeta {
 pub struct Leaf {
     meta: Mutex<OutMeta>,
     grad: Mutex<Option<Tensor>>,
+    /// Held from reading the old sum to storing the new one: several threads may add into one leaf.
+    adding: Mutex<()>,
     hooks: Mutex<Vec<(u64, Hook)>>,
     after: Mutex<Vec<(u64, Hook)>>,
 }
@@ -69,6 +71,7 @@ impl Leaf {
         Self {
             meta: Mutex::new(OutMeta::of(t)),
             grad: Mutex::new(None),
+            adding: Mutex::new(()),
             hooks: Mutex::default(),
             after: Mutex::default(),
         }
@@ -90,6 +93,26 @@ impl Leaf {
         // The old gradient is dropped outside the lock: its graph may run destructors.
         let old = std::mem::replace(&mut *lock(&self.grad), grad);
         drop(old);
+    }
+
+    /// Adds to the gradient and gives the sum. Must not be called with the interpreter lock held:
+    /// whoever adds at the same time may wait for it.
+    pub(super) fn accumulate(&self, grad: Tensor, create_graph: bool) -> Result<Tensor> {
+        let _adding = lock(&self.adding);
+        let total = match self.grad() {
+            None => {
+                // No two `.grad`s may share memory: only a fresh, private block is moved.
+                let movable = grad.is_unshared() && grad.is_contiguous() && grad.base().is_none();
+                if movable || create_graph { grad } else { ops::cast::copy(&grad)? }
+            }
+            Some(old) if create_graph => ops::expr::t::add(&old, &grad)?,
+            Some(old) => {
+                ops::cast::add_into(&old, &grad)?;
+                return Ok(old);
+            }
+        };
+        self.set_grad(Some(total.clone()));
+        Ok(total)
     }
 
     pub(super) fn add_hook(&self, id: u64, hook: Hook) {
