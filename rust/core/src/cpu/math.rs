@@ -56,6 +56,7 @@ pub const NAMES: &[&str] = &[
     "cos",
     "cosh",
     "digamma",
+    "div",
     "either",
     "eq",
     "erf",

@@ -78,11 +78,11 @@ rows! {
     sub: Number, SCALED, "x - alpha * y", [] [x other] [alpha] -> o float { x - alpha * other } int { sub(x, mul(alpha, other)) }
         d { x => 1.0, other => -alpha } .bind(IN);
     mul: Arith, BINARY, "x * y", [] [x other] [] -> o float { x * other } int { mul(x, other) } d { x => other, other => x } .bind(IN);
-    div: Float, BINARY, "x / y", [] [x other] [] -> o float { x / other } d { x => 1.0 / other, other => -(o / other) }
+    div: Float, BINARY, "x / y", [] [x other] [] -> o float { div(x, other) } d { x => 1.0 / other, other => -(o / other) }
         .named("true_divide").domain(0.3, 3.0).bind(IN);
     floor_divide: Arith, BINARY, "x / y rounded down", [] [x other] [] -> o float { floordiv(x, other) } int { floordiv(x, other) }
         d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
-    div_trunc: Arith, BINARY, "x / y rounded towards 0", [] [x other] [] -> o float { trunc(x / other) } int { truncdiv(x, other) }
+    div_trunc: Arith, BINARY, "x / y rounded towards 0", [] [x other] [] -> o float { trunc(div(x, other)) } int { truncdiv(x, other) }
         d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(CORE);
     remainder: Arith, BINARY, "Python's x % y: the sign of y", [] [x other] [] -> o float { remainder(x, other) } int { remainder(x, other) }
         d { x => 1.0, other => -floor(x / other) } .domain(0.3, 3.0).bind(IN);
@@ -187,7 +187,7 @@ rows! {
         d { x => select(1.0 / (1.0 + exp(-(x * b))), 1.0, gt(x * b, th)) };
     logsigmoid: Float, UNARY, "log(sigmoid(x)) without overflow", [] [x] [] -> o float { min(x, 0.0) - log1p(exp(-abs(x))) }
         d { x => 1.0 / (1.0 + exp(x)) };
-    softsign: Float, UNARY, "x / (1 + |x|)", [] [x] [] -> o float { x / (1.0 + abs(x)) } d { x => 1.0 / square(1.0 + abs(x)) };
+    softsign: Float, UNARY, "x / (1 + |x|)", [] [x] [] -> o float { div(x, 1.0 + abs(x)) } d { x => 1.0 / square(1.0 + abs(x)) };
     hardtanh: Arith, "input: Tensor, min_val: float = -1.0, max_val: float = 1.0", "x clamped to [min, max]", [] [x] [lo hi] -> o
         float { min(max(x, lo), hi) } d { x => select(0.0, 1.0, both(gt(x, lo), lt(x, hi))) };
     hardsigmoid: Arith, UNARY, "clamp(x + 3, 0, 6) / 6", [] [x] [] -> o float { min(max(x + 3.0, 0.0), 6.0) / 6.0 }

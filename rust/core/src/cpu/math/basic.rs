@@ -76,6 +76,12 @@ pub fn fmin(a: T, b: T) -> T {
     if (a <= b) | b.is_nan() { a } else { b }
 }
 
+/// a / b; a name of its own, because a GPU's operator is wrong where |b| is huge.
+#[inline(always)]
+pub fn div(a: T, b: T) -> T {
+    a / b
+}
+
 #[inline(always)]
 pub fn copysign(a: T, b: T) -> T {
     a.copysign(b)

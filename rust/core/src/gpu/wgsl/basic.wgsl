@@ -116,6 +116,13 @@ fn fmin(a: f32, b: f32) -> f32 {
     return select(select(min(a, b), a, isnan(b)), b, isnan(a));
 }
 
+// a / b. GPUs divide by the reciprocal, which is subnormal, and flushed to 0, for |b| > 2^126: seen
+// on NVIDIA's Vulkan, where the quotient of two infinite or huge numbers is then NaN or 0.
+fn div(a: f32, b: f32) -> f32 {
+    let scale = select(1.0, 0.25, abs(b) > 8.507059e37);
+    return (a * scale) / (b * scale);
+}
+
 // At most 1.5 ulp.
 fn rsqrt(x: f32) -> f32 {
     return 1.0 / sqrt(x);
@@ -124,7 +131,7 @@ fn rsqrt(x: f32) -> f32 {
 // At most 2 ulp.
 fn hypot(a: f32, b: f32) -> f32 {
     let large = fmax(abs(a), abs(b));
-    let ratio = fmin(abs(a), abs(b)) / large;
+    let ratio = div(fmin(abs(a), abs(b)), large);
     let finite = select(large * sqrt(1.0 + ratio * ratio), 0.0, large == 0.0);
     let known = select(finite, nan_(), isnan(a) || isnan(b));
     return select(known, inf_(), isinf(a) || isinf(b));
@@ -176,13 +183,13 @@ fn remainder(a: f32, b: f32) -> f32 {
 fn floordiv(a: f32, b: f32) -> f32 {
     let r = fmod(a, b);
     if (isnan(r) || b == 0.0) {
-        return select(a / b, r, b != 0.0);
+        return select(div(a, b), r, b != 0.0);
     }
-    var q = (a - r) / b;
+    var q = div(a - r, b);
     q -= select(0.0, 1.0, r != 0.0 && (r < 0.0) != (b < 0.0));
     // The quotient is an integer but for its rounding.
     let whole = floor(q);
-    return select(select(whole, whole + 1.0, q - whole > 0.5), copysign(0.0, a / b), q == 0.0);
+    return select(select(whole, whole + 1.0, q - whole > 0.5), copysign(0.0, div(a, b)), q == 0.0);
 }
 
 fn square(x: f32) -> f32 {

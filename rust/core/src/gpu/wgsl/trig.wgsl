@@ -129,7 +129,7 @@ fn atan(x: f32) -> f32 {
 fn atan2(y: f32, x: f32) -> f32 {
     let a = abs(x);
     let b = abs(y);
-    var ratio = min(a, b) / max(a, b);
+    var ratio = div(min(a, b), max(a, b));
     ratio = select(ratio, 0.0, a == 0.0 && b == 0.0);
     ratio = select(ratio, 1.0, isinf(a) && isinf(b));
     var angle = atan_positive_(ratio);
