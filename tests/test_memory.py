@@ -165,6 +165,8 @@ def test_the_import_loads_nothing_heavy():
         "import sys; import rubigo as rg; rg.ones(3).exp().sum().item();"
         "print(*sys.modules); print('threads', __import__('threading').active_count())"
     )
+    # A site-packages folder may load things for every interpreter.
+    bare = run("import sys; print(*sys.modules)")
     loaded = run(code)
     for name in (
         "numpy",
@@ -176,7 +178,7 @@ def test_the_import_loads_nothing_heavy():
         "json",
         "inspect",
     ):
-        assert name not in loaded, name
+        assert name not in loaded or name in bare, name
     assert loaded[-1] == "1"
 
 

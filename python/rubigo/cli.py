@@ -167,7 +167,8 @@ def _threads() -> list[str]:
 
 
 def _simd() -> list[str]:
-    return [" ".join(rg.cpu.features()) or "none"]
+    found = rg.cpu.features()
+    return [f"{found['isa']} (this machine has {', '.join(found['available'])})"]
 
 
 def _memory() -> list[str]:
@@ -176,13 +177,16 @@ def _memory() -> list[str]:
 
 
 def _gpus() -> list[str]:
-    from . import _core
-
-    lines = []
-    for adapter in _core.gpu_adapters():
-        verdict = "chosen" if adapter["chosen"] else "not chosen"
-        lines.append(
-            f"{adapter['name']} ({adapter['backend']}, {adapter['device_type']}): "
-            f"{verdict}: {adapter['reason']}"
-        )
-    return lines or ["none found: device='gpu' needs a Vulkan, Metal or DX12 driver"]
+    adapters = rg.gpu.adapters()
+    lines = [f"{a['name']} ({a['backend']}, {a['device_type']}): {a['reason']}" for a in adapters]
+    why_not = rg.gpu.why_not()
+    if why_not is not None:
+        return [*lines, f"none in use: {why_not}"]
+    found = rg.gpu.info()
+    half = "with" if found["has_f16"] else "without"
+    lines.append(
+        f"in use: {found['name']}, driver {found['driver']}, {half} f16, subgroups of "
+        f"{found['subgroup_min']} to {found['subgroup_max']}, buffers up to "
+        f"{found['max_buffer_bytes'] / 2**20:.0f} MiB"
+    )
+    return lines

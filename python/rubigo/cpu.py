@@ -9,9 +9,13 @@ def features():
 
     >>> import rubigo as rg
     >>> sorted(rg.cpu.features())
-    ['isa', 'threads']
+    ['available', 'isa', 'threads']
     """
-    return {"isa": _core.cpu_isa(), "threads": _core.get_num_threads()}
+    return {
+        "isa": _core.cpu_isa(),
+        "available": _core.cpu_isas(),
+        "threads": _core.get_num_threads(),
+    }
 
 
 def memory_stats():

@@ -34,25 +34,20 @@ fn set_num_threads(n: usize) -> PyResult<()> {
 /// The instruction set that kernels use: "portable", "neon", "avx2" or "avx512".
 #[pyfunction]
 fn cpu_isa() -> &'static str {
-    match simd::isa() {
-        simd::Isa::Portable => "portable",
-        simd::Isa::Neon => "neon",
-        simd::Isa::Avx2 => "avx2",
-        simd::Isa::Avx512 => "avx512",
-    }
+    simd::isa().name()
+}
+
+/// The instruction sets that this machine has kernels for.
+#[pyfunction]
+fn cpu_isas() -> Vec<&'static str> {
+    let found = simd::Isa::ALL.into_iter().filter(|&isa| simd::available(isa));
+    found.map(simd::Isa::name).collect()
 }
 
 /// Uses a lower instruction set from now on; False if this machine lacks it. For tests.
 #[pyfunction]
 fn set_cpu_isa(name: &str) -> bool {
-    let isa = match name {
-        "portable" => simd::Isa::Portable,
-        "neon" => simd::Isa::Neon,
-        "avx2" => simd::Isa::Avx2,
-        "avx512" => simd::Isa::Avx512,
-        _ => return false,
-    };
-    simd::set_isa_for_test(isa)
+    simd::Isa::parse(name).is_some_and(simd::set_isa_for_test)
 }
 
 #[pyfunction]
@@ -217,6 +212,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_isa, m)?)?;
+    m.add_function(wrap_pyfunction!(cpu_isas, m)?)?;
     m.add_function(wrap_pyfunction!(set_cpu_isa, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_memory_stats, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_empty_cache, m)?)?;

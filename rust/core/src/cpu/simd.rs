@@ -15,6 +15,23 @@ pub enum Isa {
     Avx512 = 4,
 }
 
+impl Isa {
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|isa| isa.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// 0: not yet detected.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
@@ -55,7 +72,7 @@ pub fn set_isa_for_test(isa: Isa) -> bool {
 /// What `RUBIGO_ISA` says, or why it is refused.
 pub fn check_env() -> Result<Option<Isa>> {
     let Some(text) = std::env::var_os("RUBIGO_ISA") else { return Ok(None) };
-    match text.to_str().and_then(parse) {
+    match text.to_str().and_then(Isa::parse) {
         Some(isa) if available(isa) => Ok(Some(isa)),
         Some(_) => {
             Err(Error::value(format!("RUBIGO_ISA is {}, which this machine lacks", text.display())))
@@ -67,20 +84,11 @@ pub fn check_env() -> Result<Option<Isa>> {
     }
 }
 
-fn parse(name: &str) -> Option<Isa> {
-    match name.to_ascii_lowercase().as_str() {
-        "portable" => Some(Isa::Portable),
-        "neon" => Some(Isa::Neon),
-        "avx2" => Some(Isa::Avx2),
-        "avx512" => Some(Isa::Avx512),
-        _ => None,
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
     use std::arch::is_x86_feature_detected as has;
-    if !(has!("avx2") && has!("fma")) {
+    // All that the kernels are compiled with, though every AVX2 machine sold has the rest too.
+    if !(has!("avx2") && has!("fma") && has!("bmi1") && has!("bmi2") && has!("f16c")) {
         Isa::Portable
     } else if has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw") {
         Isa::Avx512
@@ -111,8 +119,9 @@ mod tests {
         assert!(!(available(Isa::Neon) && available(Isa::Avx2)));
         let before = isa();
         assert!(available(before));
-        for isa in [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512] {
-            assert_eq!(parse(&format!("{isa:?}")), Some(isa));
+        for isa in Isa::ALL {
+            assert_eq!(Isa::parse(&isa.name().to_uppercase()), Some(isa));
         }
+        assert_eq!(Isa::parse("sse9"), None);
     }
 }

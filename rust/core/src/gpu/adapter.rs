@@ -137,7 +137,9 @@ fn survey() -> Vec<(wgpu::Adapter, AdapterReport)> {
         } else if !candidate.wished(index, wish.as_deref()) {
             String::from("not chosen: RUBIGO_GPU names another")
         } else if best == Some(index) {
-            String::from("chosen")
+            let why =
+                if wish.is_some() { "RUBIGO_GPU names it" } else { "the best that is usable" };
+            format!("chosen: {why}")
         } else {
             format!("not chosen: adapter {} ranks higher", best.unwrap_or(index))
         };
