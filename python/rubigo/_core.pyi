@@ -1291,6 +1291,8 @@ def adaptive_max_pool2d(input: Tensor, output_size: builtins.int | Sequence[buil
     """Maxima of output_size windows that share the image evenly."""
 def adaptive_max_pool(input: Tensor, output_size: builtins.int | Sequence[builtins.int]) -> Tensor:
     """Maxima of output_size windows, and where in their planes they were found."""
+def meshgrid(tensors: Sequence[Tensor], indexing: str = ...) -> Tensor:
+    """The coordinates of a grid: one tensor per vector, 'ij' by rows first, 'xy' as in plots."""
 def random_bits(size: builtins.int | Sequence[builtins.int], seed: builtins.int, offset: builtins.int, device: _Device | str | None = ...) -> Tensor:
     """Random words: uint32."""
 def random_uniform(size: builtins.int | Sequence[builtins.int], low: builtins.float, high: builtins.float, seed: builtins.int, offset: builtins.int, dtype: _DType | None = ..., device: _Device | str | None = ...) -> Tensor:

@@ -109,20 +109,12 @@ def broadcast_tensors(*tensors):
 
 
 def meshgrid(*tensors, indexing="ij"):
-    """Coordinate grids from 1-d tensors; `indexing` is "ij" (rows first) or "xy"."""
+    """Coordinate grids from 1-d tensors; `indexing` is "ij" (rows first) or "xy".
+
+    >>> import rubigo as rg
+    >>> [g.tolist() for g in rg.meshgrid(rg.arange(2), rg.arange(3))]
+    [[[0, 0, 0], [1, 1, 1]], [[0, 1, 2], [0, 1, 2]]]
+    """
     if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
-        tensors = tuple(tensors[0])
-    if indexing not in ("ij", "xy"):
-        raise ValueError(f"indexing must be 'ij' or 'xy', got {indexing!r}")
-    swap = indexing == "xy" and len(tensors) > 1
-    if swap:
-        tensors = (tensors[1], tensors[0], *tensors[2:])
-    shape = tuple(t.numel() for t in tensors)
-    grids = []
-    for i, t in enumerate(tensors):
-        view = [1] * len(shape)
-        view[i] = shape[i]
-        grids.append(t.reshape(view).expand(shape))
-    if swap:
-        grids[0], grids[1] = grids[1], grids[0]
-    return tuple(grids)
+        tensors = tensors[0]
+    return _core.meshgrid(tuple(tensors), indexing)

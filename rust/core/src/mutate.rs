@@ -20,9 +20,9 @@ pub enum Kind {
     Edge,
     /// The dtype of the result.
     DType,
-    /// Gradients of a plain backward, by 1 %.
+    /// Gradients of a plain backward, by 1 % and 0.01.
     Gradient,
-    /// Gradients of a backward that makes a graph, by 1 %.
+    /// Gradients of a backward that makes a graph, likewise.
     SecondGradient,
 }
 
@@ -127,6 +127,11 @@ pub(crate) fn gradient(op: &OpDef, grads: Grads, create_graph: bool) -> Result<G
     HITS.fetch_add(1, Ordering::Relaxed);
     grads
         .into_iter()
-        .map(|g| g.filter(|g| g.dtype().is_float()).map(|g| t::scale(&g, 1.01)).transpose())
+        .map(|g| g.filter(|g| g.dtype().is_float()).map(moved).transpose())
         .collect()
+}
+
+fn moved(g: Tensor) -> Result<Tensor> {
+    // Gradients that are 0 move too.
+    t::add(&t::scale(&g, 1.01)?, &Tensor::number(Number::Float(0.01))?)
 }

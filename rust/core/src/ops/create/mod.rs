@@ -87,7 +87,8 @@ pub static MESHGRID: OpDef = OpDef::composed(
     "The coordinates of a grid: one tensor per vector, 'ij' by rows first, 'xy' as in plots",
     meshgrid,
 )
-.bind(0);
+.many()
+.private();
 
 fn meshgrid(c: &Call) -> Result<Outs> {
     let mut vectors: Vec<Tensor> = c.tensors().cloned().collect();
