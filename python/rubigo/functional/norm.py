@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import rubigo as rg
 from rubigo import _core
-from rubigo._core import ShapeError, Tensor
+from rubigo._core import Tensor
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm",
@@ -45,11 +43,6 @@ def batch_norm(
 
     Reference: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
     """
-    if training and input.dim() > 1 and input.numel() == input.shape[1]:
-        raise ValueError(
-            f"batch_norm: expected more than 1 value per channel when training, "
-            f"got input of shape {tuple(input.shape)}\n  hint: use a larger batch, or model.eval()"
-        )
     return _core.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -128,23 +121,9 @@ def instance_norm(
 
     Reference: Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022
     """
-    if not use_input_stats:
-        return _core.batch_norm(
-            input, running_mean, running_var, weight, bias, False, momentum, eps
-        )
-    positions = math.prod(input.shape[2:])
-    if positions == 1:
-        raise ValueError(
-            f"instance_norm: expected more than 1 spatial element, got {tuple(input.shape)}"
-        )
-    if running_mean is not None and running_var is not None:
-        with rg.no_grad():
-            x = input.detach().flatten(2)
-            mean, var = x.mean(2).mean(0), x.var(2).mean(0)
-            running_mean.copy_(running_mean * (1 - momentum) + mean * momentum)
-            running_var.copy_(running_var * (1 - momentum) + var * momentum)
-    # One group per channel is the same computation.
-    return _core.group_norm(input, input.shape[1], weight, bias, eps)
+    return _core.instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
 
 
 def rms_norm(
@@ -164,16 +143,7 @@ def rms_norm(
 
     Reference: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467
     """
-    shape = tuple(normalized_shape)
-    if not shape or tuple(input.shape[-len(shape) :]) != shape:
-        raise ShapeError(
-            f"rms_norm: the last dimensions must be {shape}, got shape {tuple(input.shape)}"
-        )
-    if eps is None:
-        eps = rg.finfo(input.dtype).eps
-    dims = tuple(range(-len(shape), 0))
-    result = input * (input.square().mean(dims, keepdim=True) + eps).rsqrt()
-    return result if weight is None else result * weight
+    return _core.rms_norm(input, tuple(normalized_shape), weight, eps)
 
 
 def local_response_norm(
