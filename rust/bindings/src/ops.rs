@@ -516,13 +516,13 @@ fn profile(on: bool) {
 fn take_profile() -> Vec<(String, &'static str, u64, u64, u64)> {
     rubigo_core::mode::take_profile()
         .into_iter()
-        .map(|(m, o, t)| (m, o, t.calls, t.nanos, t.bytes))
+        .map(|(m, o, t)| (m.to_string(), o, t.calls, t.nanos, t.bytes))
         .collect()
 }
 
 #[pyfunction]
 fn push_module(name: String) {
-    rubigo_core::mode::push_module(name);
+    rubigo_core::mode::push_module(name.into());
 }
 
 #[pyfunction]

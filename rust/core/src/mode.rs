@@ -4,10 +4,11 @@ use crate::autograd;
 use crate::error::Result;
 use crate::ops::{Call, Outs};
 use crate::storage::Device;
-use std::cell::RefCell;
+use crate::tensor::Tensor;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 const PROFILE: u8 = 1;
@@ -23,13 +24,13 @@ pub struct Totals {
     pub bytes: u64,
 }
 
-static PROFILED: Mutex<BTreeMap<(String, &'static str), Totals>> = Mutex::new(BTreeMap::new());
+static PROFILED: Mutex<BTreeMap<(Arc<str>, &'static str), Totals>> = Mutex::new(BTreeMap::new());
 static CELLS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 thread_local! {
-    /// The modules being called, outermost first, and the time spent in nested calls of ops.
-    static PATH: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    static NESTED: RefCell<u64> = const { RefCell::new(0) };
+    /// The paths of the modules being called, outermost first, and the time spent in nested calls of ops.
+    static MODULES: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
+    static NESTED: Cell<u64> = const { Cell::new(0) };
 }
 
 #[inline]
@@ -57,57 +58,95 @@ pub fn profiling() -> bool {
     ACTIVE.load(Ordering::Relaxed) & PROFILE != 0
 }
 
-pub fn push_module(name: String) {
-    PATH.with_borrow_mut(|p| p.push(name));
+/// What runs from now on belongs to the module at this path.
+pub fn push_module(path: Arc<str>) {
+    MODULES.with_borrow_mut(|m| m.push(path));
 }
 
 pub fn pop_module() {
-    PATH.with_borrow_mut(|p| {
-        p.pop();
+    MODULES.with_borrow_mut(|m| {
+        m.pop();
     });
 }
 
+/// The module being called, while the profiler runs: a node keeps it for its backward.
+pub(crate) fn module() -> Option<Arc<str>> {
+    if profiling() { MODULES.with_borrow(|m| m.last().cloned()) } else { None }
+}
+
 /// What was profiled since the last call, by module path and op.
-pub fn take_profile() -> Vec<(String, &'static str, Totals)> {
-    let mut map = PROFILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+pub fn take_profile() -> Vec<(Arc<str>, &'static str, Totals)> {
+    let mut map = PROFILED.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *map).into_iter().map(|((m, o), t)| (m, o, t)).collect()
 }
 
 /// The cells `op|dtype|layout|device|order` that ran since the last call.
 pub fn take_cells() -> Vec<String> {
-    let mut set = CELLS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut set = CELLS.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *set).into_iter().collect()
 }
 
 pub(crate) fn observed(call: &Call, run: fn(&Call) -> Result<Outs>) -> Result<Outs> {
     let mask = ACTIVE.load(Ordering::Relaxed);
-    let outer = NESTED.take();
-    let start = Instant::now();
-    let outs = run(call);
-    if mask & PROFILE != 0
-        && let Ok(outs) = &outs
-    {
-        // GPU work is recorded, not run: waiting makes its time visible.
-        if outs.iter().any(|t| t.device() == Device::Gpu) {
-            crate::gpu::Gpu::get()?.synchronize()?;
-        }
-        let total = start.elapsed().as_nanos() as u64;
-        let own = total.saturating_sub(NESTED.take());
-        let bytes: u64 =
-            call.tensors().chain(outs).map(|t| (t.numel() * t.dtype().size()) as u64).sum();
-        let path = PATH.with_borrow(|p| p.join("."));
-        let mut map = PROFILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let t = map.entry((path, call.op.name)).or_default();
-        t.calls += 1;
-        t.nanos += own;
-        t.bytes += bytes;
-        NESTED.set(outer + total);
-    }
-    if mask & COUNT != 0 && outs.is_ok() {
-        let mut cells = CELLS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let outs = if mask & PROFILE == 0 {
+        run(call)?
+    } else {
+        timed(call.op.name, || {
+            let outs = run(call)?;
+            let on_gpu = outs.iter().any(|t| t.device() == Device::Gpu);
+            let moved = call.tensors().chain(&outs).map(bytes_of).sum();
+            Ok((outs, on_gpu, moved))
+        })?
+    };
+    if mask & COUNT != 0 {
+        let mut cells = CELLS.lock().unwrap_or_else(PoisonError::into_inner);
         cells.insert(cell(call));
     }
-    outs
+    Ok(outs)
+}
+
+/// For work that is no op of the table: an optimizer's step reads and writes all of these tensors.
+pub(crate) fn observed_step<'a>(
+    name: &'static str,
+    tensors: impl Iterator<Item = &'a Tensor>,
+    run: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if !profiling() {
+        return run();
+    }
+    let (mut moved, mut on_gpu) = (0, false);
+    for t in tensors {
+        moved += bytes_of(t);
+        on_gpu |= t.device() == Device::Gpu;
+    }
+    timed(name, || run().map(|()| ((), on_gpu, moved)))
+}
+
+fn bytes_of(t: &Tensor) -> u64 {
+    (t.numel() * t.dtype().size()) as u64
+}
+
+/// Adds the time of `run`, less that of the ops inside of it, to the profile. `run` also tells whether
+/// the GPU has it to do and how many bytes it moves.
+fn timed<R>(op: &'static str, run: impl FnOnce() -> Result<(R, bool, u64)>) -> Result<R> {
+    let outer = NESTED.take();
+    let start = Instant::now();
+    let done = run();
+    let inner = NESTED.replace(outer);
+    let (out, on_gpu, bytes) = done?;
+    if on_gpu {
+        // GPU work is recorded, not run: waiting makes its time visible.
+        crate::gpu::Gpu::get()?.synchronize()?;
+    }
+    let total = start.elapsed().as_nanos() as u64;
+    NESTED.set(outer + total);
+    let path = module().unwrap_or_else(|| Arc::from(""));
+    let mut map = PROFILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let t = map.entry((path, op)).or_default();
+    t.calls += 1;
+    t.nanos += total.saturating_sub(inner);
+    t.bytes += bytes;
+    Ok(out)
 }
 
 fn cell(call: &Call) -> String {

@@ -125,10 +125,7 @@ pub(crate) fn gradient(op: &OpDef, grads: Grads, create_graph: bool) -> Result<G
     }
     let _guard = Guard::enter();
     HITS.fetch_add(1, Ordering::Relaxed);
-    grads
-        .into_iter()
-        .map(|g| g.filter(|g| g.dtype().is_float()).map(moved).transpose())
-        .collect()
+    grads.into_iter().map(|g| g.filter(|g| g.dtype().is_float()).map(moved).transpose()).collect()
 }
 
 fn moved(g: Tensor) -> Result<Tensor> {

@@ -5,6 +5,7 @@ use super::{GradMode, rules};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::layout::show;
+use crate::mode;
 use crate::ops;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -31,6 +32,24 @@ impl Drop for OrderGuard {
     }
 }
 
+/// While the profiler runs, a node's backward counts for the module that ran its op.
+struct ModuleGuard(bool);
+impl ModuleGuard {
+    fn enter(node: &Node) -> Self {
+        let module = if mode::profiling() { node.module() } else { None };
+        let entered = module.is_some();
+        module.into_iter().for_each(mode::push_module);
+        Self(entered)
+    }
+}
+impl Drop for ModuleGuard {
+    fn drop(&mut self) {
+        if self.0 {
+            mode::pop_module();
+        }
+    }
+}
+
 /// Computes gradients of the roots. Without `inputs` they are added into the leaves' `.grad`; with
 /// `inputs` they are returned, `None` for those that the roots do not depend on.
 pub fn backward(
@@ -51,6 +70,7 @@ pub fn backward(
     while let Some((_, (node, mut grads))) = walk.pending.pop_last() {
         interrupt::check()?;
         walk.visit(&node, &mut grads)?;
+        let _module = ModuleGuard::enter(&node);
         let wanted = |edge: &Edge| walk.is_wanted(edge);
         let found = rules::run(&node, &grads, create_graph, &wanted)?;
         if !retain_graph {

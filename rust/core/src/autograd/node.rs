@@ -4,6 +4,7 @@ use super::{Grads, SEQUENCE};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::Dims;
+use crate::mode;
 use crate::ops::{self, Attrs, OpDef};
 use crate::storage::Device;
 use crate::tensor::Tensor;
@@ -226,6 +227,8 @@ pub enum Kind {
 struct Watch {
     hooks: Vec<(u32, u64, Hook)>,
     retained: Vec<(u32, Arc<Leaf>)>,
+    /// The module that ran the op, if the profiler watched it.
+    module: Option<Arc<str>>,
 }
 
 pub struct Node {
@@ -240,7 +243,9 @@ pub struct Node {
 impl Node {
     pub fn new(kind: Kind, edges: SmallVec<[Edge; 3]>, outs: SmallVec<[OutMeta; 1]>) -> Self {
         let seq = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        Self { kind, edges, outs, seq, watch: Mutex::new(None) }
+        let module = mode::module();
+        let watch = module.map(|m| Box::new(Watch { module: Some(m), ..Watch::default() }));
+        Self { kind, edges, outs, seq, watch: Mutex::new(watch) }
     }
 
     pub fn other(
@@ -283,6 +288,10 @@ impl Node {
         if !retained.iter().any(|(n, l)| *n == nr && Arc::ptr_eq(l, &leaf)) {
             retained.push((nr, leaf));
         }
+    }
+
+    pub(super) fn module(&self) -> Option<Arc<str>> {
+        lock(&self.watch).as_ref().and_then(|w| w.module.clone())
     }
 
     pub(super) fn watchers(&self) -> (Vec<(u32, Hook)>, Vec<(u32, Arc<Leaf>)>) {

@@ -13,6 +13,7 @@ use super::cast;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::show;
+use crate::mode;
 use crate::storage::Device;
 use crate::tensor::Tensor;
 use rules::{AdamRule, Coefficients, Momentum, RmsRule, Rule, SLOTS, SgdRule};
@@ -68,18 +69,17 @@ pub fn sgd_step(
     let k = |_| how.coefficients();
     let mut lists = lists(params, grads);
     match buffers {
-        None => run::<SgdRule>(&lists, k),
+        None => run::<SgdRule>("sgd_step", &lists, k),
         Some(buffers) => {
             lists.push(("momentum_buffers", buffers));
             match (how.nesterov, how.first) {
-                (false, false) => run::<Momentum<false, false>>(&lists, k),
-                (false, true) => run::<Momentum<false, true>>(&lists, k),
-                (true, false) => run::<Momentum<true, false>>(&lists, k),
-                (true, true) => run::<Momentum<true, true>>(&lists, k),
+                (false, false) => run::<Momentum<false, false>>("sgd_step", &lists, k),
+                (false, true) => run::<Momentum<false, true>>("sgd_step", &lists, k),
+                (true, false) => run::<Momentum<true, false>>("sgd_step", &lists, k),
+                (true, true) => run::<Momentum<true, true>>("sgd_step", &lists, k),
             }
         }
     }
-    .map_err(|e| e.in_op("sgd_step"))
 }
 
 /// `steps` counts this step for each parameter, from 1; with `max_exp_avg_sqs` it is AMSGrad.
@@ -92,22 +92,20 @@ pub fn adam_step(
     steps: &[i64],
     how: &Adam,
 ) -> Result<()> {
-    let named = |e: Error| e.in_op("adam_step");
     if steps.len() != params.len() || steps.iter().any(|&s| s < 1) {
         let msg = format!("steps must hold a count from 1 for each of the {} params", params.len());
-        return Err(named(Error::value(msg)));
+        return Err(Error::value(msg).in_op("adam_step"));
     }
     let k = |i: usize| how.coefficients(steps[i]);
     let mut lists = lists(params, grads);
     lists.extend([("exp_avgs", exp_avgs), ("exp_avg_sqs", exp_avg_sqs)]);
     match max_exp_avg_sqs {
-        None => run::<AdamRule<false>>(&lists, k),
+        None => run::<AdamRule<false>>("adam_step", &lists, k),
         Some(largest) => {
             lists.push(("max_exp_avg_sqs", largest));
-            run::<AdamRule<true>>(&lists, k)
+            run::<AdamRule<true>>("adam_step", &lists, k)
         }
     }
-    .map_err(named)
 }
 
 /// With `grad_avgs` the square of the mean gradient is taken off; with `buffers` there is momentum.
@@ -125,12 +123,11 @@ pub fn rmsprop_step(
     lists.extend(grad_avgs.map(|list| ("grad_avgs", list)));
     lists.extend(buffers.map(|list| ("momentum_buffers", list)));
     match (grad_avgs.is_some(), buffers.is_some()) {
-        (false, false) => run::<RmsRule<false, false>>(&lists, k),
-        (false, true) => run::<RmsRule<false, true>>(&lists, k),
-        (true, false) => run::<RmsRule<true, false>>(&lists, k),
-        (true, true) => run::<RmsRule<true, true>>(&lists, k),
+        (false, false) => run::<RmsRule<false, false>>("rmsprop_step", &lists, k),
+        (false, true) => run::<RmsRule<false, true>>("rmsprop_step", &lists, k),
+        (true, false) => run::<RmsRule<true, false>>("rmsprop_step", &lists, k),
+        (true, true) => run::<RmsRule<true, true>>("rmsprop_step", &lists, k),
     }
-    .map_err(|e| e.in_op("rmsprop_step"))
 }
 
 fn lists<'a>(params: &'a [Tensor], grads: &'a [Tensor]) -> SmallVec<[List<'a>; SLOTS]> {
@@ -140,8 +137,13 @@ fn lists<'a>(params: &'a [Tensor], grads: &'a [Tensor]) -> SmallVec<[List<'a>; S
 /// The gradient's place in the lists: the one that is only read.
 const GRAD: usize = 1;
 
+fn run<R: Rule>(op: &'static str, lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()> {
+    let tensors = lists.iter().flat_map(|(_, list)| *list);
+    mode::observed_step(op, tensors, || step::<R>(lists, k)).map_err(|e| e.in_op(op))
+}
+
 /// Checks everything first, so that an error leaves all tensors as they were.
-fn run<R: Rule>(lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()> {
+fn step<R: Rule>(lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()> {
     let params = lists[0].1;
     for (name, list) in lists {
         if list.len() != params.len() {
