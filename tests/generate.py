@@ -11,17 +11,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "python" / "rubigo"
 TYPES = {
-    "Tensor": "Tensor | float",
-    "Tensors": "Sequence[Tensor]",
+    "Tensor": "_Operand",
+    "Tensors": "Iterable[Tensor]",
     "Bool": "builtins.bool",
     "Int": "builtins.int",
     "Float": "builtins.float",
-    "Number": "Number",
-    "Ints": "builtins.int | Sequence[builtins.int]",
+    "Number": "_Number",
+    "Ints": "_Size",
     "Floats": "Sequence[builtins.float]",
     "Str": "str",
-    "DType": "_DType",
-    "Device": "_Device | str",
+    "DType": "_DTypeLike",
+    "Device": "_DeviceLike",
 }
 # Python gives these names several forms, in `_tensor.py`.
 OVERRIDDEN = {"var", "std", "where", "max", "min", "nonzero"}
@@ -42,8 +42,8 @@ def load_core():
     raise SystemExit("rubigo._core is not built: run `make build` first")
 
 
-def parameters(op, form):
-    """The parameter list of a stub."""
+def parameters(op, form, types=None):
+    """The parameter list of a stub; `types` replaces the annotations of some."""
     out = []
     starred = False
 
@@ -60,12 +60,15 @@ def parameters(op, form):
         if p["keyword_only"] and not starred:
             out.append("*")
             starred = True
+        if p["name"] in (types or ()):
+            out.append(f"{p['name']}: {types[p['name']]}")
+            continue
         kind = TYPES[p["kind"]]
         if i == 0 and p["kind"] == "Tensor":
             kind = "Tensor"
         variadic = p["kind"] == "Ints" and f"*{p['name']}:" in op["signature"]
         if variadic:
-            out.append(f"*{p['name']}: builtins.int | Sequence[builtins.int]")
+            out.append(f"*{p['name']}: _Size")
             starred = True
             continue
         optional = p["optional"] or p["default"] == "None"
@@ -74,19 +77,51 @@ def parameters(op, form):
     return ", ".join(out)
 
 
-def result(op):
-    several = op["kind"] in ("composition", "dynamic", "kernel") and op["name"] in SEVERAL
-    return "tuple[Tensor, ...]" if several else "Tensor"
+PAIR = "tuple[Tensor, Tensor]"
+TRIPLE = "tuple[Tensor, Tensor, Tensor]"
+SEVERAL = "tuple[Tensor, ...]"
+RESULTS = {
+    **dict.fromkeys(("sort", "topk", "kthvalue", "mode", "cummax", "cummin"), PAIR),
+    **dict.fromkeys(("max_pool", "adaptive_max_pool"), PAIR),
+    **dict.fromkeys(("fused_layer_norm", "fused_rms_norm", "fused_group_norm"), TRIPLE),
+    **dict.fromkeys(("batch_norm_train", "class_loss"), TRIPLE),
+    "norm_backward": f"Tensor | {SEVERAL}",
+}
+# These give one tensor unless an argument asks for more: the arguments, with their types when they
+# do not ask and when they do, and the result then.
+FLAG = ("Literal[False] = ...", "builtins.bool = ...")
+ASKED = {
+    "median": ({"dim": ("None = ...", "builtins.int")}, PAIR),
+    "unique": ({"return_inverse": FLAG, "return_counts": FLAG}, f"Tensor | {SEVERAL}"),
+    "unique_consecutive": ({"return_inverse": FLAG, "return_counts": FLAG}, f"Tensor | {SEVERAL}"),
+    **dict.fromkeys(
+        ("max_pool1d", "max_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d"),
+        ({"return_indices": FLAG}, f"Tensor | {PAIR}"),
+    ),
+}
 
 
-SEVERAL = {
-    "split", "chunk", "unbind", "tensor_split", "split_with_sizes", "hsplit", "vsplit", "sort",
-    "topk", "kthvalue", "median", "mode", "cummax", "cummin", "unique", "batch_norm_train",
-}  # fmt: skip
+def definition(op, form):
+    """One function or method of a stub, with an overload for each kind of result."""
+    pad = "" if form == "function" else "    "
+    name, doc = op["name"], f'{pad}    """{op["doc"]}."""'
+    if form == "inplace":
+        return f"{pad}def {name}_({parameters(op, form)}) -> Self:\n{doc}"
+    plain = RESULTS.get(name, SEVERAL if op["many"] else "Tensor")
+    if name not in ASKED:
+        return f"{pad}def {name}({parameters(op, form)}) -> {plain}:\n{doc}"
+    asked, more = ASKED[name]
+    return "\n".join(
+        f"{pad}@overload\n{pad}def {name}({parameters(op, form, types)}) -> {result}:\n{doc}"
+        for types, result in (
+            ({p: unasked for p, (unasked, _) in asked.items()}, plain),
+            ({p: when for p, (_, when) in asked.items()}, more),
+        )
+    )
 
 
 def ops_module(table):
-    names = sorted(op["name"] for op in table if op["function"])
+    names = sorted(op["name"] for op in table if op["function"] and op["name"] not in OVERRIDDEN)
     lines = [
         '"""Generated from the op table by tests/generate.py; edit the row, not this file."""',
         "",
@@ -106,18 +141,12 @@ def stub(table):
     head = (ROOT / "rust" / "bindings" / "stub.pyi").read_text()
     methods, functions = [], []
     for op in table:
-        doc = f'        """{op["doc"]}."""'
         if op["method"] and op["name"] not in OVERRIDDEN:
-            methods.append(
-                f"    def {op['name']}({parameters(op, 'method')}) -> {result(op)}:\n{doc}"
-            )
+            methods.append(definition(op, "method"))
         if op["inplace"]:
-            methods.append(f"    def {op['name']}_({parameters(op, 'method')}) -> Self:\n{doc}")
+            methods.append(definition(op, "inplace"))
         if op["function"] or op["private"]:
-            functions.append(
-                f"def {op['name']}({parameters(op, 'function')}) -> {result(op)}:\n"
-                f'    """{op["doc"]}."""'
-            )
+            functions.append(definition(op, "function"))
     text = head.replace("    # OPS\n", "\n".join(methods) + "\n")
     return text + "\n" + "\n".join(functions) + "\n"
 

@@ -581,6 +581,8 @@ def test_names_of_the_reductions_with_indices():
         got, want = getattr(x, f)(1), getattr(p, f)(1)
         same(got.values, want.values)
         same(got.indices, want.indices)
+        again = pickle.loads(pickle.dumps(got))
+        assert repr(again) == repr(got) and type(again) is type(got)
         got, want = (
             getattr(rg, f)(x, dim=0, keepdim=True),
             getattr(torch, f)(p, dim=0, keepdim=True),

@@ -7,6 +7,7 @@
 tensor([2., 4., 6.])
 """
 
+import builtins as _builtins
 from typing import TYPE_CHECKING
 
 from rubigo import _core
@@ -104,15 +105,16 @@ from rubigo.autograd import (
     set_grad_enabled as set_grad_enabled,
 )
 
-pi = 3.141592653589793
-e = 2.718281828459045
-inf = _core.tensor(0.0).reciprocal().item()
-nan = inf - inf
-newaxis = None
+pi: _builtins.float = 3.141592653589793
+e: _builtins.float = 2.718281828459045
+inf: _builtins.float = _core.tensor(0.0).reciprocal().item()
+nan: _builtins.float = inf - inf
+newaxis: None = None
 
 if TYPE_CHECKING:
     from rubigo import (
         autograd as autograd,
+        cli as cli,
         cpu as cpu,
         data as data,
         functional as functional,
@@ -121,8 +123,11 @@ if TYPE_CHECKING:
         nn as nn,
         optim as optim,
         plots as plots,
+        profiler as profiler,
+        serialization as serialization,
         testing as testing,
         train as train,
+        types as types,
     )
     from rubigo._printing import set_printoptions as set_printoptions
     from rubigo.profiler import profile as profile
@@ -161,22 +166,25 @@ _LAZY_NAMES = {
 }
 
 
-def __getattr__(name):
-    from importlib import import_module
+# Hidden from type checkers, for which it would make any name right.
+if not TYPE_CHECKING:
 
-    if name in _LAZY_MODULES:
-        return import_module(f"rubigo.{name}")
-    if name in _LAZY_NAMES:
-        value = getattr(import_module(f"rubigo.{_LAZY_NAMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'rubigo' has no attribute {name!r}")
+    def __getattr__(name: str):
+        from importlib import import_module
+
+        if name in _LAZY_MODULES:
+            return import_module(f"rubigo.{name}")
+        if name in _LAZY_NAMES:
+            value = getattr(import_module(f"rubigo.{_LAZY_NAMES[name]}"), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'rubigo' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})
 
 
-def is_gpu_available():
+def is_gpu_available() -> _builtins.bool:
     """Whether a GPU can be opened; `rubigo.gpu.why_not()` tells why not."""
     return _core.gpu_error() is None

@@ -1,13 +1,30 @@
 """Tensors as text, as PyTorch prints them."""
 
-import math
+from __future__ import annotations
 
-_options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from rubigo._core import Tensor
+
+_options: dict[str, Any] = {
+    "precision": 4,
+    "threshold": 1000,
+    "edgeitems": 3,
+    "linewidth": 80,
+    "sci_mode": None,
+}
 
 
 def set_printoptions(
-    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
-):
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: Literal["default", "short", "full"] | None = None,
+    sci_mode: bool | None = None,
+) -> None:
     """Sets how tensors are printed.
 
     `profile` is "default", "short" (2 digits, 2 edge items) or "full" (never summarized).
@@ -34,7 +51,7 @@ def set_printoptions(
 class _Formatter:
     """One width and one notation for all numbers of a tensor."""
 
-    def __init__(self, values, is_float):
+    def __init__(self, values: Sequence[Any], is_float: bool) -> None:
         self.is_float = is_float
         self.sci = False
         self.whole = True
@@ -56,7 +73,7 @@ class _Formatter:
         shown = (v for v in values if math.isfinite(v) and v != 0)
         self.width = max((len(self._text(v)) for v in shown), default=1)
 
-    def _text(self, v):
+    def _text(self, v: Any) -> str:
         if not self.is_float:
             return str(v)
         if not math.isfinite(v):
@@ -67,11 +84,11 @@ class _Formatter:
             return f"{v:.0f}."
         return f"{v:.{self.precision}f}"
 
-    def __call__(self, v):
+    def __call__(self, v: Any) -> str:
         return self._text(v).rjust(self.width)
 
 
-def _summarized(x):
+def _summarized(x: Tensor) -> list[Tensor]:
     """The edges of a large tensor: the only values that are shown."""
     if x.ndim == 0:
         return [x]
@@ -81,7 +98,7 @@ def _summarized(x):
     return [part for i in rows for part in _summarized(x[i])]
 
 
-def _vector(x, indent, formatter, summarize):
+def _vector(x: Tensor, indent: int, formatter: _Formatter, summarize: bool) -> str:
     e = _options["edgeitems"]
     n = x.shape[0]
     width = formatter.width + 2
@@ -97,7 +114,7 @@ def _vector(x, indent, formatter, summarize):
     return "[" + ("," + "\n" + " " * (indent + 1)).join(joined) + "]"
 
 
-def _block(x, indent, formatter, summarize):
+def _block(x: Tensor, indent: int, formatter: _Formatter, summarize: bool) -> str:
     if x.ndim == 0:
         return formatter(x.item())
     if x.ndim == 1:
@@ -114,12 +131,12 @@ def _block(x, indent, formatter, summarize):
     return "[" + gap.join(parts) + "]"
 
 
-def tensor_text(x):
+def tensor_text(x: Tensor) -> str:
     """The text of `repr(x)`."""
     import rubigo as rg
 
     prefix = "tensor("
-    suffixes = []
+    suffixes: list[str] = []
     if x.device.type != "cpu":
         suffixes.append(f"device='{x.device}'")
     plain = x.detach().cpu()

@@ -1,24 +1,72 @@
 """What `Tensor` has beyond the op table: conversions, printing, copies, names of several forms."""
 
-from collections import namedtuple as _namedtuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from rubigo import _core
 from rubigo._core import Tensor, dtype
 
-max_result = _namedtuple("max", ("values", "indices"))
-min_result = _namedtuple("min", ("values", "indices"))
-aminmax_result = _namedtuple("aminmax", ("min", "max"))
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rubigo._core import _DeviceLike, _DTypeLike, _Operand, _Size
+
+_Result = TypeVar("_Result", covariant=True)
 
 
-def _best(name, result):
+class max_result(NamedTuple):
+    """The largest elements along a dimension, and where they are."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class min_result(NamedTuple):
+    """The smallest elements along a dimension, and where they are."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class aminmax_result(NamedTuple):
+    """The smallest and the largest elements."""
+
+    min: Tensor
+    max: Tensor
+
+
+# As they print. The qualified names stay, by which pickle finds the classes.
+max_result.__name__, min_result.__name__, aminmax_result.__name__ = "max", "min", "aminmax"
+
+
+class _Best(Protocol[_Result]):
+    @overload
+    def __call__(self, input: Tensor, dim: None = ..., keepdim: bool = ...) -> Tensor: ...
+    @overload
+    def __call__(self, input: Tensor, dim: int, keepdim: bool = ...) -> _Result: ...
+    @overload
+    def __call__(self, input: Tensor, dim: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, input: Tensor, *, other: _Operand) -> Tensor: ...
+
+
+def _best(name: str, result: Callable[[Tensor, Tensor], Any]) -> Any:
     """`max` and `min` in PyTorch's three forms."""
     full = getattr(_core, "a" + name)
     index = getattr(_core, "arg" + name)
     pairwise = getattr(_core, name + "imum")
 
-    def best(input, dim=None, keepdim=False, *, other=None):
+    def best(
+        input: Tensor,
+        dim: int | Tensor | None = None,
+        keepdim: bool = False,
+        *,
+        other: _Operand | None = None,
+    ) -> Any:
         if isinstance(dim, Tensor):
-            other = dim
+            return pairwise(input, dim)
         if other is not None:
             return pairwise(input, other)
         if dim is None:
@@ -42,19 +90,38 @@ def _best(name, result):
     return best
 
 
-max = _best("max", max_result)
-min = _best("min", min_result)
+max: _Best[max_result] = _best("max", max_result)
+min: _Best[min_result] = _best("min", min_result)
 
 
-def aminmax(input, *, dim=None, keepdim=False):
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> aminmax_result:
     """The smallest and the largest, over all elements or along `dim`."""
     return aminmax_result(_core.amin(input, dim, keepdim), _core.amax(input, dim, keepdim))
 
 
-def _moments(name):
+class _Moment(Protocol):
+    def __call__(
+        self,
+        input: Tensor,
+        dim: _Size | None = ...,
+        unbiased: bool | None = ...,
+        keepdim: bool = ...,
+        *,
+        correction: float | None = ...,
+    ) -> Tensor: ...
+
+
+def _moments(name: str) -> _Moment:
     op = getattr(_core, name)
 
-    def moment(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    def moment(
+        input: Tensor,
+        dim: _Size | None = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if correction is None:
@@ -73,7 +140,14 @@ var = _moments("var")
 std = _moments("std")
 
 
-def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def var_mean(
+    input: Tensor,
+    dim: _Size | None = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The pair (var, mean)."""
     return (
         var(input, dim, unbiased, keepdim, correction=correction),
@@ -81,7 +155,14 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     )
 
 
-def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std_mean(
+    input: Tensor,
+    dim: _Size | None = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """The pair (std, mean)."""
     return (
         std(input, dim, unbiased, keepdim, correction=correction),
@@ -89,19 +170,37 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     )
 
 
-def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
+def norm(
+    input: Tensor,
+    p: float | Literal["fro"] | None = "fro",
+    dim: _Size | None = None,
+    keepdim: bool = False,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
     """The p-norm over `dim` (all by default); 'fro' and None are the 2-norm."""
     x = input if dtype is None else input.to(dtype)
-    order = 2 if p in (None, "fro") else p
+    order = 2 if p is None or p == "fro" else p
     return _core.vector_norm(x, order, dim, keepdim)
 
 
-def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def allclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: float = 1e-05,
+    atol: float = 1e-08,
+    equal_nan: bool = False,
+) -> bool:
     """Whether |x - y| <= atol + rtol * |y| for every element."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
-def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def isclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: float = 1e-05,
+    atol: float = 1e-08,
+    equal_nan: bool = False,
+) -> Tensor:
     """Elementwise |x - y| <= atol + rtol * |y|; equal infinities are close."""
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"rtol and atol must not be negative, got {rtol} and {atol}")
@@ -114,17 +213,17 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return close | (gap.isfinite() & (gap <= atol + rtol * other.abs()))
 
 
-def equal(input, other):
+def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and the same elements."""
     return input.shape == other.shape and bool((input == other).all())
 
 
-def dist(input, other, p=2):
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of x - y."""
     return norm(input - other, p)
 
 
-def numpy(self, *, force=False):
+def numpy(self: Tensor, *, force: bool = False) -> NDArray[Any]:
     """The tensor as a numpy array over the same memory.
 
     `force=True` detaches and copies from the GPU where needed.
@@ -143,12 +242,12 @@ def numpy(self, *, force=False):
 class _Bridge:
     """Shows a tensor's memory to numpy and keeps the tensor alive."""
 
-    def __init__(self, tensor):
+    def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
         self.__array_interface__ = _core._array_interface(tensor)
 
 
-def _array(self, dtype=None, copy=None):
+def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
     import numpy as np
 
     array = numpy(self)
@@ -159,8 +258,8 @@ def _array(self, dtype=None, copy=None):
     return array.copy() if copy else array
 
 
-def _caster(name, target):
-    def cast(self):
+def _caster(name: str, target: dtype) -> Callable[[Tensor], Tensor]:
+    def cast(self: Tensor) -> Tensor:
         return self.to(target)
 
     cast.__name__ = cast.__qualname__ = name
@@ -168,35 +267,35 @@ def _caster(name, target):
     return cast
 
 
-def cpu(self):
+def cpu(self: Tensor) -> Tensor:
     """The tensor on the CPU; itself if it is there."""
     return self.to("cpu")
 
 
-def gpu(self):
+def gpu(self: Tensor) -> Tensor:
     """The tensor on the GPU; itself if it is there."""
     return self.to("gpu")
 
 
-def type_as(self, other):
+def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The elements in the dtype of `other`, on its device."""
     return self.to(other)
 
 
-def t(input):
+def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; vectors and scalars as they are."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return input if input.ndim < 2 else input.transpose(0, 1)
 
 
-def copy_(self, src, non_blocking=False):
+def copy_(self: Tensor, src: _Operand, non_blocking: bool = False) -> Tensor:
     """Writes the elements of `src`, broadcast and cast, into this tensor."""
     _core.write(self, src)
     return self
 
 
-def fill_(self, value):
+def fill_(self: Tensor, value: _Operand) -> Tensor:
     """Writes one value into every element."""
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_ takes a number or a 0-d tensor, got shape {value.shape}")
@@ -204,44 +303,44 @@ def fill_(self, value):
     return self
 
 
-def zero_(self):
+def zero_(self: Tensor) -> Tensor:
     """Writes 0 into every element."""
     _core.write(self, 0)
     return self
 
 
-def _iterate(self):
+def _iterate(self: Tensor) -> Iterator[Tensor]:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
     return iter([self.select(0, i) for i in range(self.shape[0])])
 
 
-def view_as(self, other):
+def view_as(self: Tensor, other: Tensor) -> Tensor:
     """A view with the shape of `other`."""
     return self.view(other.shape)
 
 
-def reshape_as(self, other):
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """Reshaped to the shape of `other`."""
     return self.reshape(other.shape)
 
 
-def expand_as(self, other):
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """Expanded to the shape of `other`."""
     return self.expand(other.shape)
 
 
-def broadcast_to(input, size):
+def broadcast_to(input: Tensor, size: _Size) -> Tensor:
     """Expanded to `size`."""
     return input.expand(size)
 
 
-def ravel(input):
+def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
     return input.reshape(-1)
 
 
-def unflatten(input, dim, sizes):
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One dimension split into several of the given sizes, one of which may be -1."""
     d = dim if dim >= 0 else dim + input.ndim
     if not 0 <= d < input.ndim:
@@ -250,7 +349,7 @@ def unflatten(input, dim, sizes):
     return input.reshape([*shape[:d], *sizes, *shape[d + 1 :]])
 
 
-def narrow(input, dim, start, length):
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """`length` elements of one dimension from `start`, as a view."""
     n = input.size(dim)
     start = int(start)
@@ -262,8 +361,15 @@ def narrow(input, dim, start, length):
     return _core.slice(input, dim, first, first + length)
 
 
-def _new(name):
-    def new(self, *size, dtype=None, device=None, requires_grad=False, **more):
+def _new(name: str) -> Callable[..., Tensor]:
+    def new(
+        self: Tensor,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        **more: Any,
+    ) -> Tensor:
         make = getattr(_core, name)
         dtype = self.dtype if dtype is None else dtype
         device = self.device if device is None else device
@@ -274,7 +380,14 @@ def _new(name):
     return new
 
 
-def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+def new_tensor(
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: _DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`rubigo.tensor` with this tensor's dtype and device."""
     return _core.tensor(
         data,
@@ -284,42 +397,62 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
     )
 
 
-def nonzero(input, *, as_tuple=False):
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[False] = ...) -> Tensor: ...
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """The indices of the elements that are not zero: a row for each, or a tuple of one per dim."""
     found = _core.nonzero(input)
     return tuple(found.unbind(1)) if as_tuple else found
 
 
-def where(condition, input=None, other=None):
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: _Operand, other: _Operand) -> Tensor: ...
+def where(
+    condition: Tensor, input: _Operand | None = None, other: _Operand | None = None
+) -> Tensor | tuple[Tensor, ...]:
     """`input` where `condition` holds, `other` elsewhere; alone, the indices where it holds."""
-    if input is None and other is None:
+    if input is None or other is None:
+        if input is not other:
+            raise TypeError("where() takes input and other, or neither")
         return tuple(_core.nonzero(condition).unbind(1))
     return _core.where(condition, input, other)
 
 
-def _where_method(self, condition, other):
+def _where_method(self: Tensor, condition: Tensor, other: _Operand) -> Tensor:
     """This tensor where `condition` holds, `other` elsewhere."""
     return _core.where(condition, self, other)
 
 
-def type_(self, dtype=None):
+def type_(self: Tensor, dtype: _DTypeLike | None = None) -> str | Tensor:
     """The dtype's name, or the elements in another dtype."""
     return f"rubigo.{self.dtype.name}" if dtype is None else self.to(dtype)
 
 
-def _repr(self):
+def _repr(self: Tensor) -> str:
     from rubigo._printing import tensor_text
 
     return tensor_text(self)
 
 
-def _format(self, spec):
+def _format(self: Tensor, spec: str) -> str:
     if self.ndim == 0:
         return format(self.item(), spec)
     return format(repr(self), spec) if not spec else object.__format__(self, spec)
 
 
-def _rebuild(cls, storage_bytes, dtype_name, shape, device, requires_grad, state):
+def _rebuild(
+    cls: type[Tensor],
+    storage_bytes: Any,
+    dtype_name: str,
+    shape: tuple[int, ...],
+    device: str,
+    requires_grad: bool,
+    state: dict[str, Any],
+) -> Tensor:
     data = _core._from_bytes(storage_bytes, dtype(dtype_name), shape)
     out = data.to(device) if device != "cpu" else data
     out = out.as_subclass(cls) if cls is not Tensor else out
@@ -330,15 +463,15 @@ def _rebuild(cls, storage_bytes, dtype_name, shape, device, requires_grad, state
     return out
 
 
-def as_subclass(self, cls):
+def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     """The same memory as an instance of a subclass of Tensor."""
     return Tensor.__new__(cls, self)
 
 
-def _reduce(self, protocol):
+def _reduce(self: Tensor, protocol: int) -> tuple[Any, ...]:
     if not self.is_leaf:
         raise RuntimeError("only leaf tensors can be pickled; use .detach() first")
-    buffer = _core._to_bytes(self.detach())
+    buffer: Any = _core._to_bytes(self.detach())
     if protocol >= 5:
         import pickle
 
@@ -355,7 +488,7 @@ def _reduce(self, protocol):
     return _rebuild, args
 
 
-def _copy(self):
+def _copy(self: Tensor) -> Tensor:
     """A leaf over the same memory, of the same type, with the same attributes."""
     out = self.detach()
     if type(self) is not Tensor:
@@ -365,7 +498,7 @@ def _copy(self):
     return out
 
 
-def _deepcopy(self, memo):
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     found = memo.get(id(self))
     if found is not None:
         return found
@@ -388,23 +521,30 @@ def _deepcopy(self, memo):
     return out
 
 
-def _dlpack(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+def _dlpack(
+    self: Tensor,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
     return _core._to_dlpack(
         self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
     )
 
 
-def _dlpack_device(self):
+def _dlpack_device(self: Tensor) -> tuple[int, int]:
     return (1, 0)
 
 
-def _retains_grad(self):
+def _retains_grad(self: Tensor) -> bool:
     return self.grad_fn is not None and self.grad is not None
 
 
-def _attach():
+def _attach() -> None:
     """Adds all this to the native class, once, at import."""
-    methods = {
+    methods: dict[str, Any] = {
         "max": max, "min": min, "nonzero": nonzero, "aminmax": aminmax, "var": var, "std": std,
         "norm": norm,
         "allclose": allclose, "isclose": isclose, "equal": equal, "dist": dist, "numpy": numpy,
@@ -427,15 +567,15 @@ def _attach():
         methods[f"new_{name}"] = _new(name)
     for name in ("normal_", "uniform_", "bernoulli_", "exponential_", "random_"):
         methods[name] = _random(name)
+    methods["retains_grad"] = property(_retains_grad, doc="Whether a non-leaf keeps its gradient.")
     for name, function in methods.items():
         setattr(Tensor, name, function)
-    Tensor.retains_grad = property(_retains_grad, doc="Whether a non-leaf keeps its gradient.")
 
 
-def _random(name):
-    native = getattr(_core, "_" + name, None)
+def _random(name: str) -> Callable[..., Tensor]:
+    native = getattr(_core, "_" + name)
 
-    def fill(self, *args, **kwargs):
+    def fill(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         native(self, *args, **kwargs)
         return self
 

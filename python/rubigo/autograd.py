@@ -1,40 +1,51 @@
 """Gradients: the recording switch, `grad`, and functions with a rule of their own."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from weakref import ref
 
 from rubigo import _core
 from rubigo._core import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_Tensors = Tensor | Sequence[Tensor]
 
 
 class _GradMode:
     """Base of the context managers, which work as decorators too."""
 
-    mode = True
+    mode: bool = True
 
-    def __init__(self, function=None):
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         self.function = function
-        self.before = []
+        self.before: list[bool] = []
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: _F) -> _F: ...
     def __new__(cls, function: Any = None) -> Any:
         if callable(function):
             return cls().__call__(function)
         return super().__new__(cls)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.before.append(_core.set_grad_enabled(self.mode))
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         _core.set_grad_enabled(self.before.pop())
 
-    def __call__(self, function):
+    def __call__(self, function: _F) -> _F:
         from functools import wraps
         from inspect import isgeneratorfunction
 
         if isgeneratorfunction(function):
             # The mode holds while the generator runs, not while its user does.
             @wraps(function)
-            def generate(*args, **kwargs):
+            def generate(*args: Any, **kwargs: Any) -> Any:
                 inner = function(*args, **kwargs)
                 resume, value = inner.send, None
                 try:
@@ -53,16 +64,16 @@ class _GradMode:
                 except StopIteration as stop:
                     return stop.value
 
-            return generate
+            return cast(_F, generate)
 
         @wraps(function)
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any) -> Any:
             with self._fresh():
                 return function(*args, **kwargs)
 
-        return call
+        return cast(_F, call)
 
-    def _fresh(self):
+    def _fresh(self) -> Self:
         """The mode with nothing to restore yet: a decorated function may run on many threads."""
         made = object.__new__(type(self))
         made.mode, made.before = self.mode, []
@@ -86,12 +97,16 @@ class no_grad(_GradMode):
 class inference_mode(no_grad):
     """As `no_grad`; accepts PyTorch's `mode` argument."""
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...
     def __new__(cls, mode: Any = True) -> Any:
         if callable(mode):
             return cls().__call__(mode)
         return object.__new__(cls)
 
-    def __init__(self, mode=True):
+    def __init__(self, mode: bool = True) -> None:
         super().__init__()
         self.mode = not mode
 
@@ -105,53 +120,84 @@ class enable_grad(_GradMode):
 class set_grad_enabled(_GradMode):
     """Switches recording on or off: at once, and for a `with` block."""
 
-    def __new__(cls, mode: Any) -> Any:
+    def __new__(cls, mode: bool) -> Self:
         return object.__new__(cls)
 
-    def __init__(self, mode):
+    def __init__(self, mode: bool) -> None:
         super().__init__()
         self.mode = bool(mode)
         self.before.append(_core.set_grad_enabled(self.mode))
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __call__(self, function):
+    def __call__(self, function: _F) -> _F:
         # As a decorator the switch holds for the calls only.
         _core.set_grad_enabled(self.before.pop())
         mode = self.mode
         from functools import wraps
 
         @wraps(function)
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any) -> Any:
             before = _core.set_grad_enabled(mode)
             try:
                 return function(*args, **kwargs)
             finally:
                 _core.set_grad_enabled(before)
 
-        return call
+        return cast(_F, call)
 
 
-def is_grad_enabled():
+def is_grad_enabled() -> bool:
     """Whether operations are recorded on this thread."""
     return _core.is_grad_enabled()
 
 
-def _listed(x):
+def _listed(x: _Tensors) -> list[Tensor]:
     return [x] if isinstance(x, Tensor) else list(x)
 
 
+def _vectors(
+    given: Tensor | Sequence[Tensor | None] | None, outputs: list[Tensor]
+) -> list[Tensor | None]:
+    """The vectors of the vector-Jacobian products, one for each output."""
+    if given is None:
+        return [None] * len(outputs)
+    return [given] if isinstance(given, Tensor) else list(given)
+
+
+@overload
 def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    retain_graph=None,
-    create_graph=False,
-    allow_unused=None,
-    is_grads_batched=False,
-    materialize_grads=False,
-):
+    outputs: _Tensors,
+    inputs: _Tensors,
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = ...,
+    retain_graph: bool | None = ...,
+    create_graph: bool = ...,
+    allow_unused: Literal[False] | None = ...,
+    is_grads_batched: bool = ...,
+    materialize_grads: bool = ...,
+) -> tuple[Tensor, ...]: ...
+@overload
+def grad(
+    outputs: _Tensors,
+    inputs: _Tensors,
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = ...,
+    retain_graph: bool | None = ...,
+    create_graph: bool = ...,
+    allow_unused: bool | None = ...,
+    is_grads_batched: bool = ...,
+    materialize_grads: bool = ...,
+) -> tuple[Tensor | None, ...]: ...
+def grad(
+    outputs: _Tensors,
+    inputs: _Tensors,
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
     """The gradients of `outputs` with respect to `inputs`, without touching `.grad`.
 
     Args:
@@ -172,10 +218,7 @@ def grad(
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched: call grad once for each vector instead")
     outputs, inputs = _listed(outputs), _listed(inputs)
-    if grad_outputs is None:
-        vectors = [None] * len(outputs)
-    else:
-        vectors = _listed(grad_outputs)
+    vectors = _vectors(grad_outputs, outputs)
     if len(vectors) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} outputs and {len(vectors)} grad_outputs")
     keep = create_graph if retain_graph is None else retain_graph
@@ -192,10 +235,16 @@ def grad(
     return tuple(found)
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
+def backward(
+    tensors: _Tensors,
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: _Tensors | None = None,
+) -> None:
     """Adds the gradients of `tensors` into the `.grad` of the leaves."""
     tensors = _listed(tensors)
-    vectors = [None] * len(tensors) if grad_tensors is None else _listed(grad_tensors)
+    vectors = _vectors(grad_tensors, tensors)
     keep = create_graph if retain_graph is None else retain_graph
     _core.backward(
         tensors, vectors, keep, create_graph, None if inputs is None else _listed(inputs)
@@ -205,27 +254,35 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 class FunctionCtx:
     """What `forward` leaves for `backward`."""
 
-    def __init__(self):
-        self._saved = ()
-        self.needs_input_grad = ()
-        self._plain = set()
-        self._dirty = set()
+    def __init__(self) -> None:
+        # A tensor, its version when it was saved, and the output that it stands for, if any.
+        self._saved: tuple[tuple[Tensor | None, int, ref[Tensor] | None], ...] = ()
+        self._to_save: tuple[Tensor | None, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self._plain: set[int] = set()
+        self._dirty: set[int] = set()
         self._materialize = True
         self._freed = False
 
-    def save_for_backward(self, *tensors):
+    # Users keep what they like on it.
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps tensors, None allowed; they are checked for later in-place writes."""
         self._to_save = tensors
 
     @property
-    def saved_tensors(self):
+    def saved_tensors(self) -> tuple[Any, ...]:
         """The kept tensors."""
         if self._freed:
             raise RuntimeError(
                 "trying to backward through the graph a second time: the saved tensors were freed; "
                 "pass retain_graph=True to the first backward() or grad()"
             )
-        out = []
+        out: list[Tensor | None] = []
         for t, version, source in self._saved:
             if t is not None and t._version != version:
                 raise RuntimeError(
@@ -241,15 +298,15 @@ class FunctionCtx:
             out.append(t if live is None else live)
         return tuple(out)
 
-    def mark_non_differentiable(self, *tensors):
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """These outputs carry no gradient."""
         self._plain = {id(t) for t in tensors}
 
-    def mark_dirty(self, *tensors):
+    def mark_dirty(self, *tensors: Tensor) -> None:
         """These inputs were written in place by forward."""
         self._dirty = {id(t) for t in tensors}
 
-    def set_materialize_grads(self, value):
+    def set_materialize_grads(self, value: bool) -> None:
         """Whether missing gradients come as zeros (the default) or as None."""
         self._materialize = value
 
@@ -273,31 +330,31 @@ class Function:
     12.0
     """
 
+    # Written so that a type checker lets a subclass choose its parameters.
     @staticmethod
-    def forward(ctx, *args, **kwargs):
-        """Computes the outputs; nothing inside is recorded."""
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Computes the outputs from `(ctx, *args)`; nothing inside is recorded."""
         raise NotImplementedError("a Function needs a static method forward(ctx, *args)")
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Any, **kwargs: Any) -> Any:
         """One gradient, or None, for each argument of forward."""
         raise NotImplementedError("a Function needs a static method backward(ctx, *grads)")
 
     @classmethod
-    def apply(cls, *args):
+    def apply(cls, *args: Any) -> Any:
         """Runs forward and records backward."""
         ctx = FunctionCtx()
-        ctx._to_save = ()
         tensors = [a if isinstance(a, Tensor) else None for a in args]
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in tensors)
-        separate = "setup_context" in cls.__dict__ or hasattr(cls, "setup_context")
+        setup = getattr(cls, "setup_context", None)
         records = _core.is_grad_enabled() and any(ctx.needs_input_grad)
         with no_grad():
-            if separate:
-                result = cls.forward(*args)
-                cls.setup_context(ctx, args, result)
-            else:
+            if setup is None:
                 result = cls.forward(ctx, *args)
+            else:
+                result = cls.forward(*args)
+                setup(ctx, args, result)
         several = isinstance(result, tuple)
         outputs = list(result) if several else [result]
         if not records:
@@ -315,28 +372,31 @@ class Function:
         return tuple(outputs) if several else outputs[0]
 
 
-def _record(cls, ctx, tensors, outputs):
+def _record(
+    cls: type[Function],
+    ctx: FunctionCtx,
+    tensors: list[Tensor | None],
+    outputs: list[Tensor],
+) -> None:
     """Puts the call on the tape."""
-    from weakref import ref
-
     plain = [id(o) not in ctx._plain for o in outputs]
     shapes = [(o.shape, o.dtype, o.device) for o in outputs]
     place = {id(o): i for i, o in enumerate(outputs)}
 
-    def rule(*grads):
+    def rule(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if ctx._materialize:
-            grads = [
+            grads = tuple(
                 _core.zeros(shape, dtype=dtype, device=device) if g is None else g
                 for g, (shape, dtype, device) in zip(grads, shapes, strict=True)
-            ]
+            )
         got = cls.backward(ctx, *grads)
         return got if isinstance(got, tuple) else (got,)
 
-    def release():
+    def release() -> None:
         ctx._saved = ()
         ctx._freed = True
 
-    saved = []
+    saved: list[tuple[Tensor | None, int, ref[Tensor] | None]] = []
     for t in ctx._to_save:
         if t is None:
             saved.append((None, 0, None))
@@ -350,14 +410,30 @@ def _record(cls, ctx, tensors, outputs):
     ctx._to_save = ()
 
 
-def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: _Tensors,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Whether the gradients of `func` agree with finite differences. Inputs should be float64."""
     from rubigo.testing import gradcheck as check
 
     return check(func, inputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 
 
-def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: _Tensors,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Whether the second gradients of `func` agree with finite differences."""
     from rubigo.testing import gradgradcheck as check
 

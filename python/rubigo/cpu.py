@@ -1,10 +1,12 @@
 """The CPU: instruction set, threads, memory."""
 
+from typing import Any
+
 from rubigo import _core
 from rubigo._core import get_num_threads as get_num_threads, set_num_threads as set_num_threads
 
 
-def features():
+def features() -> dict[str, Any]:
     """What kernels use on this machine.
 
     >>> import rubigo as rg
@@ -18,16 +20,16 @@ def features():
     }
 
 
-def memory_stats():
+def memory_stats() -> dict[str, int]:
     """Bytes in use, at most in use, kept for reuse, and the limits; of all CPU tensors."""
     return _core.cpu_memory_stats()
 
 
-def reset_peak_memory_stats():
+def reset_peak_memory_stats() -> None:
     """Makes the present use the new peak."""
     _core.cpu_reset_peak()
 
 
-def empty_cache():
+def empty_cache() -> None:
     """Gives memory that was kept for reuse back to the system."""
     _core.cpu_empty_cache()

@@ -1,6 +1,14 @@
 """Where the time goes: per op and per module."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 from rubigo import _core
+
+if TYPE_CHECKING:
+    from rubigo.nn import Module
 
 
 class Row:
@@ -8,11 +16,11 @@ class Row:
 
     __slots__ = ("bytes", "calls", "module", "op", "seconds")
 
-    def __init__(self, module, op, calls, nanos, moved):
+    def __init__(self, module: str, op: str, calls: int, nanos: int, moved: int) -> None:
         self.module, self.op, self.calls = module, op, calls
         self.seconds, self.bytes = nanos * 1e-9, moved
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         where = self.module or "(no module)"
         return f"Row({where}, {self.op}, calls={self.calls}, seconds={self.seconds:.6f})"
 
@@ -29,12 +37,12 @@ class profile:
     ['exp']
     """
 
-    def __init__(self, model=None):
+    def __init__(self, model: Module | None = None) -> None:
         self.model = model
-        self.rows = []
-        self._undo = []
+        self.rows: list[Row] = []
+        self._undo: list[Any] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self.model is not None:
             for path, module in self.model.named_modules():
                 name = f"{path or type(module).__name__}"
@@ -44,7 +52,7 @@ class profile:
         _core.profile(True)
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         _core.profile(False)
         for handle in self._undo:
             handle.remove()
@@ -52,18 +60,18 @@ class profile:
         self.rows = [Row(*r) for r in _core.take_profile()]
         self.rows.sort(key=lambda r: -r.seconds)
 
-    def by(self, key):
+    def by(self, key: Literal["op", "module"]) -> list[tuple[str, int, float, int]]:
         """Totals by "op" or by "module", slowest first: (name, calls, seconds, bytes)."""
         if key not in ("op", "module"):
             raise ValueError(f'key must be "op" or "module", got {key!r}')
-        totals = {}
+        totals: dict[str, tuple[int, float, int]] = {}
         for r in self.rows:
             calls, seconds, moved = totals.get(getattr(r, key), (0, 0.0, 0))
             totals[getattr(r, key)] = (calls + r.calls, seconds + r.seconds, moved + r.bytes)
         rows = [(name, *t) for name, t in totals.items()]
         return sorted(rows, key=lambda t: -t[2])
 
-    def table(self, key="op", limit=20):
+    def table(self, key: Literal["op", "module"] = "op", limit: int = 20) -> str:
         """The totals as text."""
         rows = self.by(key)
         whole = sum(t[2] for t in rows) or 1.0
@@ -75,16 +83,16 @@ class profile:
             )
         return "\n".join(lines)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.table("op") + "\n\n" + self.table("module")
 
 
-def _enter(name):
-    def hook(module, args):
+def _enter(name: str) -> Callable[[Module, Any], None]:
+    def hook(module: Module, args: Any) -> None:
         _core.push_module(name)
 
     return hook
 
 
-def _leave(module, args, output):
+def _leave(module: Module, args: Any, output: Any) -> None:
     _core.pop_module()

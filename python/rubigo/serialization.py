@@ -4,17 +4,25 @@ The tensors are plain safetensors entries named by their path; the structure aro
 the file's metadata. A state dict is therefore readable by every tool that reads safetensors.
 """
 
+from __future__ import annotations
+
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
 from rubigo import _core
 from rubigo._core import Tensor
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from rubigo._core import _DeviceLike
 
 _KEY = "rubigo"
 _VERSION = 1
 
 
-def save(obj, f):
+def save(obj: Any, f: str | PathLike[str]) -> None:
     """Writes `obj` to the file `f`; the old file stays unless all went well.
 
     Args:
@@ -32,14 +40,18 @@ def save(obj, f):
     >>> rg.load(path)
     {'w': tensor([1., 1.]), 'epoch': 3}
     """
-    tensors = {}
-    seen = {}
+    tensors: dict[str, Tensor] = {}
+    seen: dict[Any, str] = {}
     tree = _pack(obj, "", tensors, seen)
     meta = {"format": "pt", _KEY: json.dumps({"version": _VERSION, "tree": tree})}
     _core.save_tensors(_path(f), list(tensors.items()), meta)
 
 
-def load(f, map_location=None, weights_only=True):
+def load(
+    f: str | PathLike[str],
+    map_location: _DeviceLike | None = None,
+    weights_only: bool = True,
+) -> Any:
     """Reads what `save` wrote; any other safetensors file gives a dict of its tensors.
 
     Args:
@@ -65,7 +77,7 @@ def load(f, map_location=None, weights_only=True):
         raise ValueError(f"{f}: its rubigo structure is damaged: {error}") from None
 
 
-def _path(f):
+def _path(f: str | PathLike[str]) -> str:
     import os
 
     if hasattr(f, "read") or hasattr(f, "write"):
@@ -73,7 +85,7 @@ def _path(f):
     return os.fspath(f)
 
 
-def _pack(obj, path, tensors, seen):
+def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str]) -> Any:
     """The JSON form: scalars as they are, everything else as [kind, ...]."""
     where = path or "the top level"
     if obj is None or isinstance(obj, bool | str):
@@ -85,7 +97,7 @@ def _pack(obj, path, tensors, seen):
     if isinstance(obj, float):
         return obj if math.isfinite(obj) else ["float", repr(float(obj))]
     if isinstance(obj, dict):
-        items = []
+        items: list[list[Any]] = []
         for key, value in obj.items():
             if not isinstance(key, str | int) or isinstance(key, bool):
                 raise TypeError(f"{where}: dict keys must be str or int, got {key!r}")
@@ -103,7 +115,9 @@ def _pack(obj, path, tensors, seen):
     )
 
 
-def _pack_tensor(t, path, tensors, seen):
+def _pack_tensor(
+    t: Tensor, path: str, tensors: dict[str, Tensor], seen: dict[Any, str]
+) -> list[Any]:
     place = None
     if t.device.type == "cpu" and t.numel():
         place = (t.data_ptr(), t.shape, t.stride(), t.dtype)
@@ -118,7 +132,7 @@ def _pack_tensor(t, path, tensors, seen):
     return ["tensor", name, bool(t.requires_grad)]
 
 
-def _unpack(node, tensors, made):
+def _unpack(node: Any, tensors: dict[str, Tensor], made: dict[str, Tensor]) -> Any:
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if not isinstance(node, list) or len(node) < 2:

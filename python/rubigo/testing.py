@@ -1,10 +1,23 @@
 """Checks for one's own ops and layers: closeness and gradients."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from rubigo import _core
 from rubigo._core import Tensor
 
 
-def assert_close(actual, expected, *, rtol=None, atol=None, equal_nan=False, msg=None):
+def assert_close(
+    actual: Any,
+    expected: Any,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = False,
+    msg: str | None = None,
+) -> None:
     """Raises AssertionError unless shapes and dtypes agree and |x - y| <= atol + rtol * |y|."""
     import rubigo as rg
 
@@ -31,12 +44,20 @@ def assert_close(actual, expected, *, rtol=None, atol=None, equal_nan=False, msg
         )
 
 
-def _outputs(func, inputs):
+def _outputs(func: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     out = func(*inputs)
     return [out] if isinstance(out, Tensor) else [o for o in out if isinstance(o, Tensor)]
 
 
-def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Compares the gradients of `func` with central differences.
 
     Args:
@@ -79,7 +100,9 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     return True
 
 
-def _differences(func, inputs, i, k, weights, eps):
+def _differences(
+    func: Callable[..., Any], inputs: tuple[Any, ...], i: int, k: int, weights: Tensor, eps: float
+) -> Tensor:
     """The vector-Jacobian product by central differences, one element at a time."""
     import rubigo as rg
 
@@ -87,7 +110,7 @@ def _differences(func, inputs, i, k, weights, eps):
     flat = x.view(-1)
     out = rg.zeros_like(flat)
 
-    def value():
+    def value() -> float:
         changed = [x if j == i else a for j, a in enumerate(inputs)]
         with rg.enable_grad():
             changed = [
@@ -111,7 +134,15 @@ def _differences(func, inputs, i, k, weights, eps):
     return out.view(x.shape)
 
 
-def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
     """Compares second gradients with central differences of the first."""
     import rubigo as rg
 
@@ -120,7 +151,7 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
     outputs = _outputs(func, inputs)
     vectors = [_core.randn(o.shape, dtype=o.dtype).requires_grad_() for o in outputs]
 
-    def first(*args):
+    def first(*args: Any) -> tuple[Tensor, ...]:
         xs, vs = args[: len(inputs)], args[len(inputs) :]
         outs = _outputs(func, xs)
         pairs = [(o, v) for o, v in zip(outs, vs, strict=True) if o.requires_grad]
@@ -136,7 +167,7 @@ def gradgradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_excepti
         )
 
     # The moved input must stay a variable while differences are taken.
-    def tracked(*args):
+    def tracked(*args: Any) -> tuple[Tensor, ...]:
         live = [
             a.detach().requires_grad_()
             if isinstance(a, Tensor) and not a.requires_grad and a.dtype == rg.float64

@@ -1,9 +1,15 @@
 """What can be asked of dtypes, and small helpers about types and shapes."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeGuard, overload
 
 from rubigo import _core
 from rubigo._core import Tensor, dtype
+
+if TYPE_CHECKING:
+    from rubigo._core import _DTypeLike
 
 # name: (bits, eps, largest, smallest normal, decimal digits)
 _FLOATS = {
@@ -24,7 +30,7 @@ class finfo(NamedTuple("finfo", [("dtype", str), ("bits", int), ("eps", float), 
 
     __slots__ = ()
 
-    def __new__(cls, type=None):
+    def __new__(cls, type: _DTypeLike | None = None) -> Self:
         name = (_core.float32 if type is None else dtype(type)).name
         if name not in _FLOATS:
             raise TypeError(f"finfo() takes a floating point dtype, got {name}; use iinfo()")
@@ -32,19 +38,19 @@ class finfo(NamedTuple("finfo", [("dtype", str), ("bits", int), ("eps", float), 
         return super().__new__(cls, name, bits, eps, largest)
 
     @property
-    def min(self):
+    def min(self) -> float:
         """The lowest finite value."""
         return -self.max
 
     @property
-    def tiny(self):
+    def tiny(self) -> float:
         """The smallest normal number."""
         return _FLOATS[self.dtype][3]
 
     smallest_normal = tiny
 
     @property
-    def resolution(self):
+    def resolution(self) -> float:
         """10 to the minus the number of decimal digits."""
         return 10.0 ** -_FLOATS[self.dtype][4]
 
@@ -59,7 +65,7 @@ class iinfo(NamedTuple("iinfo", [("dtype", str), ("bits", int), ("min", int), ("
 
     __slots__ = ()
 
-    def __new__(cls, type):
+    def __new__(cls, type: _DTypeLike) -> Self:
         d = dtype(type)
         if d.is_floating_point or d.name == "bool":
             raise TypeError(f"iinfo() takes an integer dtype, got {d.name}")
@@ -69,29 +75,29 @@ class iinfo(NamedTuple("iinfo", [("dtype", str), ("bits", int), ("min", int), ("
         return super().__new__(cls, d.name, bits, low, high)
 
 
-def is_tensor(obj):
+def is_tensor(obj: object) -> TypeGuard[Tensor]:
     """Whether `obj` is a Tensor."""
     return isinstance(obj, Tensor)
 
 
-def is_floating_point(input):
+def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating point one."""
     return input.dtype.is_floating_point
 
 
-def numel(input):
+def numel(input: Tensor) -> int:
     """The number of elements."""
     return input.numel()
 
 
-def promote_types(a, b):
+def promote_types(a: _DTypeLike, b: _DTypeLike) -> dtype:
     """The dtype that two dtypes promote to."""
     return _core.result_type(_core.empty((1,), dtype=a), _core.empty((1,), dtype=b))
 
 
-def broadcast_shapes(*shapes):
+def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
     """The shape that these shapes broadcast to."""
-    out = []
+    out: list[int] = []
     for shape in shapes:
         shape = [shape] if isinstance(shape, int) else list(shape)
         n = max(len(out), len(shape))
@@ -102,19 +108,24 @@ def broadcast_shapes(*shapes):
     return tuple(out)
 
 
-def broadcast_tensors(*tensors):
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors, expanded to their common shape."""
     shape = broadcast_shapes(*(t.shape for t in tensors))
     return tuple(t.expand(shape) for t in tensors)
 
 
-def meshgrid(*tensors, indexing="ij"):
+@overload
+def meshgrid(*tensors: Tensor, indexing: Literal["ij", "xy"] = ...) -> tuple[Tensor, ...]: ...
+@overload
+def meshgrid(
+    tensors: Sequence[Tensor], /, *, indexing: Literal["ij", "xy"] = ...
+) -> tuple[Tensor, ...]: ...
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinate grids from 1-d tensors; `indexing` is "ij" (rows first) or "xy".
 
     >>> import rubigo as rg
     >>> [g.tolist() for g in rg.meshgrid(rg.arange(2), rg.arange(3))]
     [[[0, 0, 0], [1, 1, 1]], [[0, 1, 2], [0, 1, 2]]]
     """
-    if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
-        tensors = tensors[0]
-    return _core.meshgrid(tuple(tensors), indexing)
+    alone = len(tensors) == 1 and not isinstance(tensors[0], Tensor)
+    return _core.meshgrid(tuple(tensors[0] if alone else tensors), indexing)

@@ -91,7 +91,7 @@ class TensorDataset(Dataset):
         sizes = [tensor.shape[0] for tensor in tensors]
         if len(set(sizes)) > 1:
             raise ValueError(f"the tensors differ in their number of rows: {sizes}")
-        self.tensors = tensors
+        self.tensors: tuple[rg.Tensor, ...] = tensors
 
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
@@ -114,7 +114,7 @@ class Subset(Dataset):
 
     def __init__(self, dataset: Any, indices: Sequence[int]):
         self.dataset = dataset
-        self.indices = [int(i) for i in indices]
+        self.indices: list[int] = [int(i) for i in indices]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -136,10 +136,10 @@ class ConcatDataset(Dataset):
     """
 
     def __init__(self, datasets: Sequence[Any]):
-        self.datasets = list(datasets)
+        self.datasets: list[Any] = list(datasets)
         if not self.datasets:
             raise ValueError("ConcatDataset needs at least one dataset")
-        self.cumulative_sizes = list(accumulate(_size(d) for d in self.datasets))
+        self.cumulative_sizes: list[int] = list(accumulate(_size(d) for d in self.datasets))
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]

@@ -82,7 +82,9 @@ class DataLoader:
         self.num_workers = num_workers
         self.timeout = timeout
         self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
-        self.collate_fn = default_collate if collate_fn is None else collate_fn
+        self.collate_fn: Callable[[list[Any]], Any] = (
+            default_collate if collate_fn is None else collate_fn
+        )
         if batch_sampler is None and sampler is None:
             sampler = (
                 RandomSampler(dataset, generator=generator)

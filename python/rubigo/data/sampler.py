@@ -72,7 +72,7 @@ class _SeededSampler(Sampler):
 
     def __init__(self, generator: rg.Generator | None):
         self.seed = int(rg.randint(0, 2**62, (1,), generator=generator).item())
-        self.epoch = 0
+        self.epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is that of `epoch`."""
@@ -155,7 +155,7 @@ class WeightedRandomSampler(_SeededSampler):
     ):
         given: Any = weights
         values = given.tolist() if hasattr(given, "tolist") else given
-        self.weights = [float(weight) for weight in values]
+        self.weights: list[float] = [float(weight) for weight in values]
         for index, weight in enumerate(self.weights):
             if not (isfinite(weight) and weight >= 0):
                 raise ValueError(f"weight {index} is {weight}: weights are finite and >= 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
 from rubigo._core import ShapeError, Tensor
 
@@ -16,7 +16,7 @@ def sized(value: Any, n: int, name: str) -> tuple[int, ...]:
         items = tuple(value)
         if all(isinstance(item, int) for item in items):
             return items
-    elif hasattr(value, "__index__"):  # an integer of numpy's
+    elif isinstance(value, SupportsIndex):  # an integer of numpy's
         return (operator.index(value),) * n
     raise TypeError(f"{name} must be an int or {n} ints, got {value!r}")
 

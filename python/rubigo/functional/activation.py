@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import rubigo as rg
 from rubigo import _core
 from rubigo._core import (
@@ -19,6 +21,9 @@ from rubigo._core import (
     tanh,
     tanhshrink,
 )
+
+if TYPE_CHECKING:
+    from rubigo._core import _DTypeLike
 
 __all__ = [
     "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
@@ -167,7 +172,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return input.narrow(dim, 0, half) * input.narrow(dim, half, half).sigmoid()
 
 
-def softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
+def softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
     """``exp(x_i) / sum_j exp(x_j)`` along ``dim``; ``dtype`` casts the input first.
 
     Example:
@@ -178,7 +183,7 @@ def softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
     return _core.softmax(_cast(input, dtype), dim)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
     """The logarithm of `softmax`, computed without overflow.
 
     Example:
@@ -189,7 +194,7 @@ def log_softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
     return _core.log_softmax(_cast(input, dtype), dim)
 
 
-def softmin(input: Tensor, dim: int, dtype: object = None) -> Tensor:
+def softmin(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
     """`softmax` of ``-x``.
 
     Example:
@@ -227,5 +232,5 @@ def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: in
     return one_hot - soft.detach() + soft
 
 
-def _cast(input: Tensor, dtype: object) -> Tensor:
+def _cast(input: Tensor, dtype: _DTypeLike | None) -> Tensor:
     return input if dtype is None else input.to(dtype=dtype)

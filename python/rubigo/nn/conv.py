@@ -52,9 +52,9 @@ class _Conv(Layer):
             raise ValueError(f"{name}: padding_mode must be one of {_MODES}, got {padding_mode!r}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = sized(kernel_size, self._n, "kernel_size")
-        self.stride = sized(stride, self._n, "stride")
-        self.dilation = sized(dilation, self._n, "dilation")
+        self.kernel_size: tuple[int, ...] = sized(kernel_size, self._n, "kernel_size")
+        self.stride: tuple[int, ...] = sized(stride, self._n, "stride")
+        self.dilation: tuple[int, ...] = sized(dilation, self._n, "dilation")
         self.groups = groups
         self.padding_mode = padding_mode
         for key in ("kernel_size", "stride", "dilation"):
@@ -237,7 +237,7 @@ class _Transposed(_Conv):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
             padding_mode, device, dtype,
         )  # fmt: skip
-        self.output_padding = sized(output_padding, self._n, "output_padding")
+        self.output_padding: tuple[int, ...] = sized(output_padding, self._n, "output_padding")
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         conv = F.conv_transpose1d if self._n == 1 else F.conv_transpose2d

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from rubigo import functional as F
 from rubigo._core import Tensor
 
@@ -19,6 +21,10 @@ class Loss(Module):
         self.reduction = reduction
 
     _more_reductions: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Tensor: ...
 
 
 class MSELoss(Loss):

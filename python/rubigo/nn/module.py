@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import rubigo as rg
 from rubigo._core import Tensor
@@ -362,12 +362,46 @@ class Module:
             self._hooks = Hooks()
         return self._hooks
 
+    @overload
+    def register_forward_pre_hook(
+        self,
+        hook: Callable[[Any, Any], Any],
+        *,
+        prepend: bool = ...,
+        with_kwargs: Literal[False] = ...,
+    ) -> RemovableHandle: ...
+    @overload
+    def register_forward_pre_hook(
+        self,
+        hook: Callable[[Any, Any, dict[str, Any]], Any],
+        *,
+        prepend: bool = ...,
+        with_kwargs: Literal[True],
+    ) -> RemovableHandle: ...
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, args)`` before `forward`; what it returns replaces the inputs."""
         return RemovableHandle(self._own_hooks().pre, (hook, with_kwargs), prepend)
 
+    @overload
+    def register_forward_hook(
+        self,
+        hook: Callable[[Any, Any, Any], Any],
+        *,
+        prepend: bool = ...,
+        with_kwargs: Literal[False] = ...,
+        always_call: bool = ...,
+    ) -> RemovableHandle: ...
+    @overload
+    def register_forward_hook(
+        self,
+        hook: Callable[[Any, Any, dict[str, Any], Any], Any],
+        *,
+        prepend: bool = ...,
+        with_kwargs: Literal[True],
+        always_call: bool = ...,
+    ) -> RemovableHandle: ...
     def register_forward_hook(
         self,
         hook: Callable[..., Any],
@@ -380,13 +414,13 @@ class Module:
         return RemovableHandle(self._own_hooks().post, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
+        self, hook: Callable[[Any, Any], Any], prepend: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, grad_output)`` before the module's gradient is computed."""
         return RemovableHandle(self._own_hooks().backward_pre, hook, prepend)
 
     def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
+        self, hook: Callable[[Any, Any, Any], Any], prepend: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, grad_input, grad_output)``; its result replaces ``grad_input``."""
         return RemovableHandle(self._own_hooks().backward, hook, prepend)

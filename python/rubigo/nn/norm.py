@@ -98,7 +98,7 @@ class _LastDims(Affine):
     def _set_shape(self, normalized_shape: int | Sequence[int]) -> None:
         if isinstance(normalized_shape, int):
             normalized_shape = (normalized_shape,)
-        self.normalized_shape = tuple(normalized_shape)
+        self.normalized_shape: tuple[int, ...] = tuple(normalized_shape)
         if not self.normalized_shape:
             raise ValueError(f"{type(self).__name__}: normalized_shape must not be empty")
         for size in self.normalized_shape:

@@ -87,7 +87,7 @@ class LRSchedulerCallback(Callback):
             raise ValueError(f"interval must be 'step' or 'epoch', got {interval!r}")
         self.scheduler = scheduler
         self.interval = interval
-        self.monitor = monitor if kind == "ReduceLROnPlateau" else None
+        self.monitor: str | None = monitor if kind == "ReduceLROnPlateau" else None
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.interval == "step":

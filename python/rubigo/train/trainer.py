@@ -77,7 +77,7 @@ class Trainer:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.metrics = _named(metrics)
+        self.metrics: dict[str, Metric] = _named(metrics)
         self.device = device
         self.clip_norm = clip_norm
         self.accumulate_steps = accumulate_steps
@@ -85,9 +85,9 @@ class Trainer:
             scheduler = LRSchedulerCallback(scheduler)
         given = [*callbacks] if scheduler is None else [scheduler, *callbacks]
         # Checkpoints come last, so that they hold what the other callbacks have learnt.
-        self.callbacks = sorted(given, key=lambda callback: callback.order)
+        self.callbacks: list[Callback] = sorted(given, key=lambda callback: callback.order)
         self.history = History()
-        self.epoch = 0
+        self.epoch: int = 0
         """Epochs completed."""
         self.should_stop = False
         """A callback sets it to end the run after the epoch."""

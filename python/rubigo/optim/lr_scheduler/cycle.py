@@ -172,18 +172,18 @@ class CyclicLR(LRScheduler):
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, low, strict=True):
                 group["lr"] = lr
-        self.max_lrs = [float(lr) for lr in per_group(max_lr, optimizer, "max_lr")]
+        self.max_lrs: list[float] = [float(lr) for lr in per_group(max_lr, optimizer, "max_lr")]
         self.step_size_up = float(step_size_up)
-        self.total_size = step_size_up + float(
+        self.total_size: float = step_size_up + float(
             step_size_up if step_size_down is None else step_size_down
         )
         self.mode = mode
         self.gamma = gamma
         self.scale_fn = scale_fn
-        self.by_step = scale_mode == "iterations" if scale_fn else mode == "exp_range"
+        self.by_step: bool = scale_mode == "iterations" if scale_fn else mode == "exp_range"
         self._momentum = Momentum(optimizer) if cycle_momentum else None
-        self.base_momentums = per_group(base_momentum, optimizer, "base_momentum")
-        self.max_momentums = per_group(max_momentum, optimizer, "max_momentum")
+        self.base_momentums: list[Any] = per_group(base_momentum, optimizer, "base_momentum")
+        self.max_momentums: list[Any] = per_group(max_momentum, optimizer, "max_momentum")
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, low, strict=True):
                 group["initial_lr"] = lr

@@ -31,7 +31,7 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        self.lr_lambdas = per_group(lr_lambda, optimizer, "lr_lambda")
+        self.lr_lambdas: list[Any] = per_group(lr_lambda, optimizer, "lr_lambda")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -98,7 +98,7 @@ class MultiStepLR(_Factor):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        self.milestones = sorted(milestones)
+        self.milestones: list[int] = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -243,7 +243,7 @@ class MultiplicativeLR(LRScheduler):
     _unsaved = ("optimizer", "lr_lambdas")
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = per_group(lr_lambda, optimizer, "lr_lambda")
+        self.lr_lambdas: list[Any] = per_group(lr_lambda, optimizer, "lr_lambda")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -61,14 +61,14 @@ class ReduceLROnPlateau(LRScheduler):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = [float(lr) for lr in per_group(min_lr, optimizer, "min_lr")]
+        self.min_lrs: list[float] = [float(lr) for lr in per_group(min_lr, optimizer, "min_lr")]
         self.eps = eps
         self.last_epoch = 0
         self._last_lr = self._lrs
         self._reset()
 
     def _reset(self) -> None:
-        self.best = math.inf if self.mode == "min" else -math.inf
+        self.best: float = math.inf if self.mode == "min" else -math.inf
         self.num_bad_epochs = 0
         self.cooldown_counter = 0
 
