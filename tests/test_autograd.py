@@ -928,3 +928,93 @@ def test_gradients_on_a_device(device):
     z = rg.tensor([1.0, 2.0], requires_grad=True)
     (z.to(device) * 3).sum().backward()
     assert z.grad.device == "cpu" and z.grad.tolist() == [3, 3]
+
+
+def test_a_gradient_that_no_longer_fits_is_dropped():
+    p = rg.ones(4, 4).requires_grad_()
+    p.grad = rg.ones(4, 4).T
+    p.data = rg.zeros(3, 4, 4)
+    assert p.grad is None
+    (p * 2).sum().backward()
+    assert p.grad.shape == (3, 4, 4) and p.grad.unique().tolist() == [2.0]
+    p.data = p.data.double()
+    assert p.grad is None
+    (p * 2).sum().backward()
+    assert p.grad.dtype == rg.float64
+
+
+def test_removing_a_hook_runs_its_destructor_outside_of_locks():
+    t = rg.ones(2, requires_grad=True)
+    y = t * 2
+    for target in (t, y):
+
+        class Hook:
+            def __init__(self, target):
+                self.target = target
+
+            def __call__(self, grad):
+                pass
+
+            def __del__(self):
+                self.target.register_hook(print)
+
+        target.register_hook(Hook(target)).remove()
+
+
+def test_accumulation_counts_as_a_write():
+    p = rg.ones(2, requires_grad=True)
+    w = rg.ones(2, requires_grad=True)
+    (p * 2).sum().backward()
+    y = (p.grad * w).sum()
+    (p * 3).sum().backward()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_accumulation_into_an_expanded_gradient():
+    p = rg.zeros(5, requires_grad=True)
+    p.grad = rg.ones(1).expand(5)
+    (p * rg.arange(5)).sum().backward()
+    assert p.grad.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_gradients_never_land_in_lent_memory():
+    buffer = np.ones(3, np.float32)
+
+    class Lend(rg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return rg.from_numpy(buffer)
+
+    x = rg.ones(3, requires_grad=True)
+    for _ in range(2):
+        (Lend.apply(x) + Lend.apply(x)).sum().backward()
+    assert x.grad.tolist() == [4.0] * 3 and buffer.tolist() == [1.0] * 3
+
+
+def test_the_collector_leaves_what_others_use():
+    w = rg.ones(4, requires_grad=True)
+    b = w * 1
+    b.me = b
+    v, u = b[0:2], b[0:4]
+    del b
+    gc.collect()
+    v.mul_(3)
+    u.sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0, 1.0, 1.0]
+
+    class Holder:
+        pass
+
+    m, seen = Holder(), []
+    m.p = rg.ones(2, requires_grad=True)
+    m.p.register_hook(lambda g, m=m: seen.append(g.tolist()))
+    loss = (m.p * 2).sum()
+    del m
+    gc.collect()
+    loss.backward()
+    assert seen == [[2.0, 2.0]]

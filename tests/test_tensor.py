@@ -649,3 +649,28 @@ def test_a_tensor_on_a_device(device):
             x.numpy()
         with pytest.raises(TypeError, match="float32"):
             rg.tensor([1.0], dtype=rg.float64, device="gpu")
+
+
+def test_lent_memory_may_overlap():
+    a = np.arange(100_000, dtype=np.float32)
+    want = a[1:] + a[:-1]
+    x, y = rg.from_numpy(a[1:]), rg.from_numpy(a[:-1])
+    x.add_(y)
+    assert (a[1:] == want).all()
+    b = np.arange(1_000_000, dtype=np.float32)
+    want = b[:-1].copy()
+    rg.from_numpy(b[1:]).copy_(rg.from_numpy(b[:-1]))
+    assert (b[1:] == want).all()
+
+
+def test_numbers_of_the_cpu_beside_the_gpu(gpu):
+    """0-d tensors on the CPU may stand beside GPU ones in every op."""
+    x = rg.arange(6, dtype=rg.float32).to(gpu)
+    at, value = rg.tensor(2), rg.tensor(1.5, requires_grad=True)
+    assert x.gather(0, at).tolist() == 2.0
+    assert x.take(at).tolist() == 2.0
+    assert rg.nn.functional.embedding(at, x.view(3, 2)).tolist() == [4.0, 5.0]
+    assert rg.nn.functional.cross_entropy(x, at).device == gpu
+    assert x.scatter(0, at, 9.0).tolist() == [0, 1, 9, 3, 4, 5]
+    (x * value).sum().backward()
+    assert value.grad.device == "cpu" and value.grad.item() == 15.0

@@ -1,11 +1,13 @@
 //! The one way any op runs: check, infer, pick the kernel by device, run, record.
 
 use crate::autograd;
+use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::mode;
-use crate::ops::{Attr, Body, Call, OpDef, Outs};
+use crate::ops::{Attr, Body, Call, OpDef, Outs, cast};
 use crate::storage::Device;
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
 /// Runs `op`. Errors name it.
 pub fn apply(op: &'static OpDef, inputs: &[Option<Tensor>], attrs: &[Attr]) -> Result<Outs> {
@@ -16,8 +18,7 @@ pub fn apply(op: &'static OpDef, inputs: &[Option<Tensor>], attrs: &[Attr]) -> R
 
 /// Runs an op that has one result.
 pub fn call(op: &'static OpDef, inputs: &[&Tensor], attrs: &[Attr]) -> Result<Tensor> {
-    let inputs: smallvec::SmallVec<[Option<Tensor>; 4]> =
-        inputs.iter().map(|&t| Some(t.clone())).collect();
+    let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().map(|&t| Some(t.clone())).collect();
     let mut outs = apply(op, &inputs, attrs)?;
     Ok(outs.swap_remove(0))
 }
@@ -43,15 +44,42 @@ fn run(call: &Call) -> Result<Outs> {
             for spec in &specs {
                 outs.push(Tensor::empty(&spec.shape, spec.dtype, device)?);
             }
-            kernel(call, &outs)?;
+            on_one_device(call, device, |call| kernel(call, &outs))?;
             outs
         }
-        Body::Dynamic { cpu, gpu } => pick(call.op, target_device(call)?, cpu, gpu)?(call)?,
+        Body::Dynamic { cpu, gpu } => {
+            let device = target_device(call)?;
+            on_one_device(call, device, pick(call.op, device, cpu, gpu)?)?
+        }
     };
     #[cfg(feature = "mutate")]
     let outs = crate::mutate::value(call.op, outs)?;
     autograd::record(call, &outs);
     Ok(outs)
+}
+
+/// Runs a kernel; 0-d CPU operands beside GPU ones are uploaded for it.
+fn on_one_device<R>(
+    call: &Call,
+    device: Device,
+    kernel: impl FnOnce(&Call) -> Result<R>,
+) -> Result<R> {
+    if device == Device::Cpu || call.tensors().all(|t| t.device() == device) {
+        return kernel(call);
+    }
+    let _mode = autograd::NoGrad::new();
+    let upload = |t: &Tensor| {
+        if t.device() == device {
+            return Ok(t.clone());
+        }
+        // A Python number is stored in a dtype that a GPU may lack.
+        let narrow = t.is_wrapped() && t.dtype() == DType::F64;
+        let t = if narrow { cast::to(t, DType::F32)? } else { t.clone() };
+        cast::to_device(&t, device)
+    };
+    let inputs: SmallVec<[Option<Tensor>; 4]> =
+        call.inputs.iter().map(|t| t.as_ref().map(upload).transpose()).collect::<Result<_>>()?;
+    kernel(&Call { op: call.op, inputs: &inputs, attrs: call.attrs })
 }
 
 /// The inputs' device; for ops that create, the device they were asked for.

@@ -97,8 +97,10 @@ impl Tensor {
     pub(crate) fn set_edge(&self, edge: Edge) {
         let tracked = !matches!(edge, Edge::None);
         if tracked || self.0.meta.tracked.load(Ordering::Acquire) {
-            self.state(|s| s.edge = edge);
+            // The old history is dropped outside of the lock: it may run destructors.
+            let old = self.state(|s| std::mem::replace(&mut s.edge, edge));
             self.0.meta.tracked.store(tracked, Ordering::Release);
+            drop(old);
         }
     }
 
@@ -204,15 +206,19 @@ impl Tensor {
         }
     }
 
-    /// Drops hooks and history: the cycle collector found this tensor to be garbage.
+    /// Drops hooks and history that this tensor alone keeps alive: the cycle collector found it to be
+    /// garbage. What `peek_owned` does not show is in use elsewhere and stays as it is.
     pub fn clear_owned(&self) {
+        if Arc::strong_count(&self.0) != 1 {
+            return;
+        }
         let state = self.0.meta.lock().take();
         self.0.meta.tracked.store(false, Ordering::Release);
-        if let Some(state) = state {
-            if let Some(slot) = &state.slot {
-                slot.clear_hooks();
-            }
-            drop(state);
+        let Some(state) = state else { return };
+        let State { edge, slot, .. } = *state;
+        drop(edge);
+        if let Some(slot) = slot.filter(|slot| Arc::strong_count(slot) == 1) {
+            slot.clear_hooks();
         }
     }
 

@@ -97,6 +97,20 @@ impl Storage {
         }
     }
 
+    /// Whether two storages of CPU memory share bytes: only lent memory can.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        if self.is_own() || other.is_own() {
+            return false;
+        }
+        let (a, b) = (self.ptr() as usize, other.ptr() as usize);
+        a < b + other.bytes && b < a + self.bytes
+    }
+
+    /// Whether the memory is rubigo's: what another library lent is never only ours.
+    pub fn is_own(&self) -> bool {
+        !matches!(self.memory, Memory::Foreign { .. })
+    }
+
     /// The foreign owner, for handing a numpy array back as itself.
     pub fn owner(&self) -> Option<&(dyn Send + Sync)> {
         match &self.memory {

@@ -152,9 +152,21 @@ impl Tensor {
         Arc::ptr_eq(&self.0.storage, &other.0.storage)
     }
 
+    /// Whether both may name one byte: views of one storage, or CPU memory lent twice by another library.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.same_storage(other) || self.0.storage.overlaps(&other.0.storage)
+    }
+
+    /// Whether both name the same elements in the same order.
+    pub fn is_twin(&self, other: &Self) -> bool {
+        self.same_storage(other) && self.layout() == other.layout() && self.dtype() == other.dtype()
+    }
+
     /// Whether nobody else can see this memory: the engine may then overwrite it.
     pub fn is_unshared(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && Arc::strong_count(&self.0.storage) == 1
+        Arc::strong_count(&self.0) == 1
+            && Arc::strong_count(&self.0.storage) == 1
+            && self.0.storage.is_own()
     }
 
     /// The first element. `T` must have the size of the dtype's elements.

@@ -23,9 +23,8 @@ pub fn apply_inplace(
     let mut args: SmallVec<[Option<Tensor>; 4]> = inputs.into();
     if records {
         // A rule may read the old value, which the write below destroys.
-        let same = |t: &Tensor| t.same_storage(&x) && t.layout() == x.layout();
         for arg in &mut args {
-            if let Some(t) = arg.as_ref().filter(|t| same(t)) {
+            if let Some(t) = arg.as_ref().filter(|t| t.is_twin(&x)) {
                 let old = ops::cast::copy_data(t)?;
                 old.set_edge(t.edge());
                 *arg = Some(old);

@@ -26,6 +26,13 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Takes the elements out for which `f` holds.
+fn taken<T>(list: &mut Vec<T>, f: impl Fn(&T) -> bool) -> Vec<T> {
+    let (out, kept) = std::mem::take(list).into_iter().partition(f);
+    *list = kept;
+    out
+}
+
 /// Where a gradient goes: nowhere, into a leaf, or to output `n` of a node.
 #[derive(Clone, Default)]
 pub enum Edge {
@@ -40,7 +47,7 @@ pub fn edge_of(t: Option<&Tensor>) -> Edge {
 }
 
 /// What is needed of a tensor to make a gradient for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutMeta {
     pub shape: Dims,
     pub dtype: DType,
@@ -82,8 +89,14 @@ impl Leaf {
         lock(&self.meta).clone()
     }
 
+    /// The variable has other data now. A gradient that does not fit it is dropped.
     pub(super) fn moved_to(&self, t: &Tensor) {
-        *lock(&self.meta) = OutMeta::of(t);
+        let meta = OutMeta::of(t);
+        let fits = self.grad().is_none_or(|g| OutMeta::of(&g) == meta);
+        *lock(&self.meta) = meta;
+        if !fits {
+            self.set_grad(None);
+        }
     }
 
     pub fn grad(&self) -> Option<Tensor> {
@@ -106,9 +119,12 @@ impl Leaf {
                 let movable = grad.is_unshared() && grad.is_contiguous() && grad.base().is_none();
                 if movable || create_graph { grad } else { ops::cast::copy(&grad)? }
             }
-            Some(old) if create_graph => ops::expr::t::add(&old, &grad)?,
+            Some(old) if create_graph || old.layout().may_self_overlap() => {
+                ops::expr::t::add(&old, &grad)?
+            }
             Some(old) => {
                 ops::cast::add_into(&old, &grad)?;
+                old.storage().bump_version();
                 return Ok(old);
             }
         };
@@ -128,8 +144,10 @@ impl Leaf {
     }
 
     pub fn remove_hook(&self, id: u64) {
-        lock(&self.hooks).retain(|(i, _)| *i != id);
-        lock(&self.after).retain(|(i, _)| *i != id);
+        // Dropped outside of the locks: a callable's destructor may register another hook.
+        let removed =
+            [&self.hooks, &self.after].map(|list| taken(&mut lock(list), |(i, _)| *i == id));
+        drop(removed);
     }
 
     /// Shows every hook, unless the lists are being changed: for the cycle collector.
@@ -268,9 +286,8 @@ impl Node {
     }
 
     pub fn remove_hook(&self, id: u64) {
-        if let Some(w) = lock(&self.watch).as_mut() {
-            w.hooks.retain(|h| h.1 != id);
-        }
+        let removed = lock(&self.watch).as_mut().map(|w| taken(&mut w.hooks, |h| h.1 == id));
+        drop(removed);
     }
 
     /// Shows every hook on an output, as `Leaf::peek_hooks` does.
@@ -303,7 +320,11 @@ impl Node {
     /// Frees the saved tensors: what `backward` does without `retain_graph`.
     pub fn release(&self) {
         match &self.kind {
-            Kind::Op(n) => drop(lock(&n.saved).take()),
+            Kind::Op(n) => {
+                // Dropped outside of the lock: memory of other libraries has destructors.
+                let saved = lock(&n.saved).take();
+                drop(saved);
+            }
             Kind::Other(b) => b.release(),
         }
     }

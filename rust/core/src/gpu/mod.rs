@@ -56,9 +56,10 @@ static CURRENT: Mutex<Option<Arc<Gpu>>> = Mutex::new(None);
 static OWNER: AtomicU32 = AtomicU32::new(0);
 
 impl Gpu {
-    /// Whether a device is open: asking opens none.
+    /// Whether this process has a device open: asking opens none.
     pub fn is_open() -> bool {
-        CURRENT.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        OWNER.load(Ordering::Acquire) == std::process::id()
+            && CURRENT.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The process's GPU, opened at first use and again after a loss. `RUBIGO_GPU` chooses it.

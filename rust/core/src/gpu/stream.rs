@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 
 /// Dispatches in one batch.
 const BATCH: usize = 64;
+/// Copies in one batch.
+const COPIES: usize = 256;
 /// Dispatches that may wait for the GPU before the host does.
 const MAX_IN_FLIGHT: usize = 512;
 /// Uploaded bytes after which a batch is submitted, and the most that may wait for the GPU.
@@ -43,6 +45,7 @@ struct Recorder {
     /// Parameters of the batch, `PARAM_WORDS` for each dispatch.
     params: Vec<u32>,
     dispatches: usize,
+    copies: usize,
     filling: Vec<Filling>,
     /// Bytes uploaded by the batch.
     staged: usize,
@@ -132,8 +135,21 @@ impl Stream {
         from: (&wgpu::Buffer, u64),
         to: (&wgpu::Buffer, u64),
         bytes: u64,
-    ) {
-        self.lock().encoder(device).copy_buffer_to_buffer(from.0, from.1, to.0, to.1, bytes);
+    ) -> Result<()> {
+        let mut r = self.lock();
+        r.encoder(device).copy_buffer_to_buffer(from.0, from.1, to.0, to.1, bytes);
+        self.copied(device, r)
+    }
+
+    /// Counts a recorded copy; submits when the batch is full, waits when too much is in flight.
+    fn copied(&self, device: &Device, mut r: MutexGuard<'_, Recorder>) -> Result<()> {
+        r.copies += 1;
+        if r.copies < COPIES && r.staged < MAX_STAGED {
+            return Ok(());
+        }
+        self.submit(device, &mut r);
+        drop(r);
+        self.throttle(device)
     }
 
     /// Records the upload of at most `MAX_PIECE` bytes. `offset` is a multiple of 4; a length
@@ -160,12 +176,7 @@ impl Stream {
         drop(view);
         r.encoder(device).copy_buffer_to_buffer(&raw, at as u64, to.0, to.1, padded as u64);
         r.staged += padded;
-        if r.staged < MAX_STAGED {
-            return Ok(());
-        }
-        self.submit(device, &mut r);
-        drop(r);
-        self.throttle(device)
+        self.copied(device, r)
     }
 
     /// Submits what is recorded, waits, and copies `out.len()` bytes from `skip` bytes after the
@@ -299,6 +310,7 @@ impl Stream {
             staged,
         };
         r.staged = 0;
+        r.copies = 0;
         r.in_flight.push_back(batch.clone());
         device.poll();
         Some(batch)

@@ -107,7 +107,7 @@ impl Gpu {
         if !same && bytes >= DRIVER_COPY {
             let from = (src.raw(), src.start() + src_offset as u64);
             let to = (dst.raw(), dst.start() + dst_offset as u64);
-            self.stream.copy(&self.device, from, to, bytes as u64);
+            self.stream.copy(&self.device, from, to, bytes as u64)?;
             return Ok(());
         }
         let words = bytes / 4;

@@ -149,7 +149,7 @@ pub fn add_into(dst: &Tensor, src: &Tensor) -> Result<()> {
 /// Stores `value`, broadcast and cast, into the memory of `x`.
 pub fn store(x: &Tensor, value: &Tensor) -> Result<()> {
     let value = value.alias(value.layout().expand(x.shape())?);
-    if value.same_storage(x) && value.layout() != x.layout() {
+    if value.overlaps(x) && !value.is_twin(x) {
         return raw_copy(&copy_data(&value)?, x);
     }
     raw_copy(&value, x)

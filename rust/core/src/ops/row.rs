@@ -317,9 +317,7 @@ pub fn run_into(op: &'static OpDef, call: &Call, x: &Tensor) -> Result<bool> {
     let super::Body::Row(row) = op.body else { return Ok(false) };
     let (dtype, out_dtype) = dtypes(call, row)?;
     let inputs: SmallVec<[&Tensor; 4]> = call.tensors().collect();
-    let safe = inputs
-        .iter()
-        .all(|t| !t.same_storage(x) || (t.layout() == x.layout() && t.dtype() == x.dtype()));
+    let safe = inputs.iter().all(|t| !t.overlaps(x) || t.is_twin(x));
     let fits = inputs.iter().try_fold(x.dims(), |s, t| layout::broadcast(&s, t.shape()));
     if x.device() != Device::Cpu
         || call.device()? != Device::Cpu

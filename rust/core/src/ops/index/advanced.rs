@@ -243,7 +243,7 @@ fn put(view: &Tensor, value: &Tensor, parsed: &Parsed) -> Result<()> {
     let list: Vec<&Tensor> = parsed.indices.iter().collect();
     let plan = Plan::new(view.shape(), &parsed.dims, &list)?;
     // A value that is part of x must not change while it is read.
-    let value = if value.same_storage(view) { cast::copy_data(value)? } else { value.detach() };
+    let value = if value.overlaps(view) { cast::copy_data(value)? } else { value.detach() };
     def::put_into(view, &value, &list, &plan, true, Combine::Set)?;
     view.storage().bump_version();
     Ok(())

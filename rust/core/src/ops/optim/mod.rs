@@ -164,7 +164,7 @@ fn step<R: Rule>(lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()
         let native: SmallVec<[Tensor; SLOTS]> =
             lists.iter().map(|(_, list)| cast::dense(&list[i], compute)).collect::<Result<_>>()?;
         match (device, compute) {
-            (Device::Gpu, _) => gpu::step::<R>(&native, &k(i))?,
+            (Device::Gpu, _) => work.gpu.push((native.clone(), k(i))),
             (_, DType::F64) => work.double.push(cpu::Item::new(&native, k(i))),
             _ => work.single.push(cpu::Item::new(&native, k(i).map(|v| v as f32))),
         }
@@ -176,6 +176,9 @@ fn step<R: Rule>(lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()
                 work.alive.push(own);
             }
         }
+    }
+    for (tensors, k) in &work.gpu {
+        gpu::step::<R>(tensors, k)?;
     }
     cpu::run::<f32, R>(&work.single);
     cpu::run::<f64, R>(&work.double);
@@ -190,9 +193,10 @@ fn step<R: Rule>(lists: &[List], k: impl Fn(usize) -> Coefficients) -> Result<()
     Ok(())
 }
 
-/// What the CPU has to do, and what must live until all is done.
+/// What is to be done once all memory is there, and what must live until it is.
 #[derive(Default)]
 struct Work {
+    gpu: Vec<(SmallVec<[Tensor; SLOTS]>, Coefficients)>,
     single: Vec<cpu::Item<f32>>,
     double: Vec<cpu::Item<f64>>,
     /// Copies to be written back to their tensors.
