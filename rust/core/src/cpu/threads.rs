@@ -1,14 +1,16 @@
-//! The threads every kernel runs on: a small pool whose workers spin briefly and then sleep.
+//! The threads every kernel runs on: rayon's, which stay awake for a moment after each op.
 //!
-//! Not rayon: its wake-up decides from which size on an op can use a second thread at all. Two empty tasks cost
-//! 0.4 us here while the worker spins and 8 us when it sleeps; rayon took 11 to 20 us and 36 to 58 us (2 virtual cores).
+//! rayon makes the threads, parks them and wakes them. What it hands them is not a task but a place in `serve`:
+//! they take pieces of any op that is posted, then spin briefly for the next one, and only then go back to rayon.
+//! Two empty tasks cost 0.4 us while a worker spins; through rayon's own queue they took 11 to 20 us with its
+//! workers awake and 36 to 58 us with them asleep (2 virtual cores), which is longer than most ops of a small model.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -68,10 +70,10 @@ fn valid(n: usize) -> Result<usize> {
 /// Serial for one task, with one thread, and inside a task. A panic in `f` stops the rest and is raised here.
 pub fn run(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
     let threads = num_threads().min(tasks);
-    if threads <= 1 || BUSY.get() {
-        (0..tasks).for_each(f);
-    } else {
-        pool().run(tasks, threads, f);
+    let pool = if threads <= 1 || BUSY.get() { None } else { pool() };
+    match pool {
+        Some(pool) => pool.run(tasks, threads, f),
+        None => (0..tasks).for_each(f),
     }
 }
 
@@ -81,19 +83,21 @@ pub fn for_range(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     run(n.div_ceil(grain), &|i| f(i * grain..(i * grain).saturating_add(grain).min(n)));
 }
 
-/// The pool of this process. After a fork the child has no workers, and a lock may be held for ever by a thread
-/// that did not come along, so it leaves the parent's pool alone and makes its own.
-fn pool() -> &'static Pool {
-    let pid = std::process::id();
+/// The pool of this process, with room for `num_threads()`; `None` where the system refuses threads. After a fork
+/// the child has no workers, and a lock may be held for ever by a thread that did not come along, so it leaves the
+/// parent's pool alone and makes its own.
+fn pool() -> Option<&'static Pool> {
+    let (pid, workers) = (std::process::id(), num_threads() - 1);
     loop {
         let old = POOL.load(Ordering::Acquire);
         // SAFETY: a pool that was once in POOL is never freed.
         if let Some(pool) = unsafe { old.as_ref() }
             && pool.pid == pid
+            && pool.workers >= workers
         {
-            return pool;
+            return Some(pool);
         }
-        let new = Box::into_raw(Box::new(Pool::new(pid)));
+        let new = Box::into_raw(Box::new(Pool::new(pid, workers)?));
         if POOL.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: `new` came from Box::into_raw just now and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
@@ -103,8 +107,9 @@ fn pool() -> &'static Pool {
 
 struct Pool {
     pid: u32,
+    workers: usize,
+    rayon: rayon::ThreadPool,
     state: Mutex<State>,
-    wake: Condvar,
     /// Counts the jobs ever posted: what a spinning worker watches.
     posted: AtomicU32,
     spinning: AtomicUsize,
@@ -114,8 +119,8 @@ struct State {
     /// Open jobs, oldest first. Each stands on its caller's stack until the caller has taken it out of here
     /// and every worker has left it.
     jobs: Vec<*const Job<'static>>,
-    workers: usize,
-    sleeping: usize,
+    /// Workers that rayon has been given to, or is about to be.
+    serving: usize,
 }
 
 // SAFETY: the pointers are followed under the rule above, and a `Job` may be shared between threads.
@@ -161,15 +166,15 @@ impl Job<'_> {
 }
 
 impl Pool {
-    fn new(pid: u32) -> Self {
-        let state = State { jobs: Vec::new(), workers: 0, sleeping: 0 };
-        Self {
-            pid,
-            state: Mutex::new(state),
-            wake: Condvar::new(),
-            posted: AtomicU32::new(0),
-            spinning: AtomicUsize::new(0),
-        }
+    fn new(pid: u32, workers: usize) -> Option<Self> {
+        let rayon = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .thread_name(|i| format!("rubigo-{}", i + 1))
+            .build()
+            .ok()?;
+        let state = Mutex::new(State { jobs: Vec::new(), serving: 0 });
+        let (posted, spinning) = (AtomicU32::new(0), AtomicUsize::new(0));
+        Some(Self { pid, workers, rayon, state, posted, spinning })
     }
 
     fn run(&'static self, tasks: usize, threads: usize, f: &(dyn Fn(usize) + Sync)) {
@@ -184,16 +189,16 @@ impl Pool {
             caller: std::thread::current(),
         };
         let posted = std::ptr::from_ref(&job).cast::<Job<'static>>();
-        let sleepers = {
+        let asleep = {
             let mut state = lock(&self.state);
-            while state.workers < threads - 1 && self.spawn(state.workers) {
-                state.workers += 1;
-            }
             state.jobs.push(posted);
             self.posted.fetch_add(1, Ordering::Release);
-            state.sleeping.min((threads - 1).saturating_sub(self.spinning.load(Ordering::Relaxed)))
+            self.enlist(
+                &mut state,
+                (threads - 1).saturating_sub(self.spinning.load(Ordering::Relaxed)),
+            )
         };
-        self.rouse(sleepers);
+        self.wake(asleep);
         job.work();
         lock(&self.state).jobs.retain(|&other| other != posted);
         spin_until(|| job.active.load(Ordering::Acquire) == 0);
@@ -206,22 +211,23 @@ impl Pool {
         }
     }
 
-    /// Whether a new worker could be made. Where the system refuses, the caller and those there are do the work.
-    fn spawn(&'static self, index: usize) -> bool {
-        let name = format!("rubigo-{}", index + 1);
-        std::thread::Builder::new().name(name).spawn(move || self.serve()).is_ok()
+    /// How many workers to wake for `wanted` seats: at most two, each of which wakes two more if there is work, so
+    /// that a big pool wakes as a tree.
+    fn enlist(&self, state: &mut State, wanted: usize) -> usize {
+        let count = wanted.min(2).min(self.workers.saturating_sub(state.serving));
+        state.serving += count;
+        count
     }
 
-    /// Wakes at most two: each of them wakes two more if there is work, so a big pool wakes as a tree.
-    fn rouse(&self, sleepers: usize) {
-        for _ in 0..sleepers.min(2) {
-            self.wake.notify_one();
+    fn wake(&'static self, count: usize) {
+        for _ in 0..count {
+            self.rayon.spawn(|| self.serve());
         }
     }
 
-    fn serve(&self) {
-        loop {
-            let job = self.next_job();
+    /// A worker's turn: pieces of jobs as long as there are any, or may soon be.
+    fn serve(&'static self) {
+        while let Some(job) = self.next_job() {
             // SAFETY: `join` counted us in `active`, so the caller keeps the job alive until the count drops.
             let job = unsafe { &*job };
             job.work();
@@ -233,39 +239,35 @@ impl Pool {
         }
     }
 
-    fn next_job(&self) -> *const Job<'static> {
+    fn next_job(&'static self) -> Option<*const Job<'static>> {
         loop {
             let posted = self.posted.load(Ordering::Acquire);
-            if let Some(job) = self.join(&mut lock(&self.state)) {
-                return job;
+            if let Some(job) = self.join(lock(&self.state)) {
+                return Some(job);
             }
             self.spinning.fetch_add(1, Ordering::Relaxed);
             spin_until(|| self.posted.load(Ordering::Acquire) != posted);
             self.spinning.fetch_sub(1, Ordering::Relaxed);
-            if self.posted.load(Ordering::Acquire) != posted {
-                continue;
-            }
             let mut state = lock(&self.state);
-            loop {
-                if let Some(job) = self.join(&mut state) {
-                    return job;
-                }
-                state.sleeping += 1;
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.sleeping -= 1;
+            // Under the lock, so that a job posted now is either seen here or wakes somebody.
+            if self.posted.load(Ordering::Acquire) == posted {
+                state.serving -= 1;
+                return None;
             }
         }
     }
 
     /// Takes a seat at the oldest job that has one.
-    fn join(&self, state: &mut State) -> Option<*const Job<'static>> {
+    fn join(&'static self, mut state: MutexGuard<'_, State>) -> Option<*const Job<'static>> {
         // SAFETY: a job in `jobs` is alive while the lock is held, because its caller needs it to take it out.
         let job = *state.jobs.iter().find(|&&job| unsafe { &*job }.open())?;
         let seats = unsafe {
             (*job).active.fetch_add(1, Ordering::Relaxed);
             (*job).seats.fetch_sub(1, Ordering::Relaxed) - 1
         };
-        self.rouse(state.sleeping.min(seats));
+        let asleep = self.enlist(&mut state, seats);
+        drop(state);
+        self.wake(asleep);
         Some(job)
     }
 }
