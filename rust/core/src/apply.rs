@@ -34,7 +34,7 @@ fn run(call: &Call) -> Result<Outs> {
         }
         Body::Row(row) => smallvec::smallvec![crate::ops::row::run(call, row)?],
         Body::View(layout) => {
-            smallvec::smallvec![autograd::make_view(call, layout(call.x(0).layout(), call)?)]
+            smallvec::smallvec![autograd::make_view(call, layout(call.x(0).layout(), call)?)?]
         }
         Body::Kernel { infer, cpu, gpu } => {
             let device = target_device(call)?;

@@ -16,7 +16,6 @@ use crate::layout::Layout;
 use crate::ops::{Attrs, Call, Grad, OpDef};
 use crate::tensor::Tensor;
 use node::{Kind, OpNode};
-use smallvec::SmallVec;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,8 +78,37 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct View {
     base: Tensor,
-    chain: SmallVec<[(&'static OpDef, Attrs); 1]>,
+    last: Arc<Step>,
     version: u32,
+}
+
+/// A view op, and those before it: views of views share what they have in common.
+pub(crate) struct Step {
+    op: &'static OpDef,
+    attrs: Attrs,
+    before: Option<Arc<Step>>,
+}
+
+impl Step {
+    /// All view ops from the base on, first to last.
+    fn chain(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let mut steps = vec![self.clone()];
+        while let Some(before) = &steps[steps.len() - 1].before {
+            steps.push(before.clone());
+        }
+        steps.reverse();
+        steps
+    }
+}
+
+impl Drop for Step {
+    /// Iterative, as for nodes: views of views of views can be many.
+    fn drop(&mut self) {
+        let mut next = self.before.take();
+        while let Some(mut step) = next.and_then(Arc::into_inner) {
+            next = step.before.take();
+        }
+    }
 }
 
 impl Meta {
@@ -124,7 +152,7 @@ impl Tensor {
             return;
         }
         let _mode = GradMode::set(true);
-        if let Ok(fresh) = replay(&view.chain, &view.base) {
+        if let Ok(fresh) = replay(&view.last, &view.base) {
             let edge = fresh.state(|s| s.edge.clone());
             self.set_edge(edge);
             self.state(|s| s.view.as_mut().map(|v| v.version = version));
@@ -314,31 +342,37 @@ impl Tensor {
     }
 }
 
-fn replay(chain: &[(&'static OpDef, Attrs)], base: &Tensor) -> Result<Tensor> {
+fn replay(last: &Arc<Step>, base: &Tensor) -> Result<Tensor> {
     let mut t = base.clone();
-    for (op, attrs) in chain {
-        t = crate::apply::call(op, &[&t], attrs)?;
+    for step in last.chain() {
+        t = crate::apply::call(step.op, &[&t], &step.attrs)?;
     }
     Ok(t)
 }
 
-/// The result of a view op, with the note of how it was made.
-pub(crate) fn make_view(call: &Call, layout: Layout) -> Tensor {
+/// The result of a view op, with the note of how it was made. Kernels trust a layout: here, and nowhere
+/// else, one that reaches outside of the memory is refused.
+pub(crate) fn make_view(call: &Call, layout: Layout) -> Result<Tensor> {
     let x = call.x(0);
+    let elements = x.storage().bytes() / x.dtype().size();
+    if layout.checked_extent().is_none_or(|end| end > elements) {
+        return Err(Error::index(format!(
+            "a view of shape {} reaches outside of the {elements} elements behind it",
+            crate::layout::show(&layout.shape)
+        )));
+    }
     let out = x.alias(layout);
     let parent = x.view();
     let base_tracked =
         parent.as_ref().map_or_else(|| x.requires_grad(), |v| v.base.requires_grad());
     // Under no_grad a view of a tracked tensor is cut off from its history, as `detach` would.
     if is_enabled() || !base_tracked {
-        let step = (call.op, Attrs::from(call.attrs));
-        let (base, mut chain) =
-            parent.map_or_else(|| (x.clone(), SmallVec::new()), |v| (v.base, v.chain));
-        chain.push(step);
+        let (base, before) = parent.map_or_else(|| (x.clone(), None), |v| (v.base, Some(v.last)));
+        let last = Arc::new(Step { op: call.op, attrs: Attrs::from(call.attrs), before });
         let version = out.version();
-        out.state(|s| s.view = Some(View { base, chain, version }));
+        out.state(|s| s.view = Some(View { base, last, version }));
     }
-    out
+    Ok(out)
 }
 
 /// Puts the op on the tape, if recording is on and an input asks for it.

@@ -137,11 +137,20 @@ impl Layout {
 
     /// One past the largest element offset that the layout touches.
     pub fn extent(&self) -> usize {
-        if self.numel() == 0 {
-            return self.offset;
+        self.checked_extent().unwrap_or(usize::MAX)
+    }
+
+    /// As `extent`; `None` where that, or the number of elements, overflows.
+    pub fn checked_extent(&self) -> Option<usize> {
+        if self.shape.contains(&0) {
+            return Some(self.offset);
         }
-        let reach: usize = self.shape.iter().zip(&self.strides).map(|(n, s)| (n - 1) * s).sum();
-        self.offset + reach + 1
+        let (mut last, mut numel) = (self.offset, 1usize);
+        for (&n, &s) in self.shape.iter().zip(&self.strides) {
+            last = last.checked_add((n - 1).checked_mul(s)?)?;
+            numel = numel.checked_mul(n)?;
+        }
+        last.checked_add(1)
     }
 
     /// Whether two indices may name one element (as in an expanded tensor).
@@ -245,7 +254,8 @@ impl Layout {
     pub fn slice(&self, dim: usize, start: usize, len: usize, step: usize) -> Self {
         let mut out = self.clone();
         out.shape[dim] = len;
-        out.strides[dim] = self.strides[dim] * step;
+        // The step between elements that are not there may be any number.
+        out.strides[dim] = self.strides[dim].saturating_mul(step);
         if len > 0 {
             out.offset += start * self.strides[dim];
         }

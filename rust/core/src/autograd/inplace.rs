@@ -1,14 +1,15 @@
 //! In-place forms: the functional op, then its result written back, then the history rewritten.
 
 use super::node::{Backward, Edge, Node, OutMeta};
-use super::{GradMode, Grads, is_enabled, replay};
+use super::{GradMode, Grads, Step, is_enabled, replay};
 use crate::apply::apply;
 use crate::error::{Error, Result};
 use crate::layout::show;
 use crate::mode;
-use crate::ops::{self, Attr, Attrs, Call, OpDef};
+use crate::ops::{self, Attr, Call, OpDef};
 use crate::tensor::Tensor;
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 /// `x.op_(..)`: runs the op and stores its result in its first input.
 pub fn apply_inplace(
@@ -121,7 +122,7 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     };
     // The base now depends on what was written into this part of it; every view of the base, this
     // one too, makes its history anew when it is asked for.
-    let rule = ViewWrite { chain: view.chain.to_vec(), part: OutMeta::of(x) };
+    let rule = ViewWrite { last: view.last, part: OutMeta::of(x) };
     let edges = smallvec![view.base.edge(), fitted.edge()];
     let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
     view.base.set_edge(Edge::Node(node, 0));
@@ -143,7 +144,7 @@ impl Backward for Overwrite {
 }
 
 struct ViewWrite {
-    chain: Vec<(&'static OpDef, Attrs)>,
+    last: Arc<Step>,
     part: OutMeta,
 }
 
@@ -155,9 +156,9 @@ impl Backward for ViewWrite {
     fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> Result<Grads> {
         let Some(g) = &grads[0] else { return Ok(smallvec![None, None]) };
         let _mode = GradMode::set(create_graph);
-        let part = replay(&self.chain, g)?;
+        let part = replay(&self.last, g)?;
         let rest = ops::cast::copy(g)?;
-        let hole = replay(&self.chain, &rest)?;
+        let hole = replay(&self.last, &rest)?;
         write(&hole, &Tensor::scalar(0.0, self.part.dtype)?)?;
         Ok(smallvec![Some(rest), Some(part)])
     }

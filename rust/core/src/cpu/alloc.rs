@@ -181,8 +181,8 @@ fn account(delta: isize) {
     }
 }
 
-/// Refuses what would take this process over its limit.
-fn check(bytes: usize) -> Result<()> {
+/// Refuses what would take this process over its limit: asked for memory that does not come from here, too.
+pub fn check(bytes: usize) -> Result<()> {
     let fits = allocated().checked_add(bytes).is_some_and(|total| total <= limits::memory());
     if fits && bytes <= MAX_BYTES { Ok(()) } else { Err(refusal(bytes)) }
 }

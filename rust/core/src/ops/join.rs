@@ -42,7 +42,9 @@ pub static CAT: OpDef = OpDef::kernel(
                     show(&shape)
                 )));
             }
-            shape[dim] += t.shape()[dim];
+            shape[dim] = shape[dim].checked_add(t.shape()[dim]).ok_or_else(|| {
+                Error::memory(format!("the parts are too long together at dimension {dim}"))
+            })?;
         }
         Ok(smallvec![Spec::new(&shape, result_type(c.tensors())?)])
     },
@@ -191,8 +193,15 @@ fn sized(x: &Tensor, dim: i64, what: &str) -> Result<(usize, usize)> {
     Ok((dim, x.shape()[dim]))
 }
 
+/// Refuses more views than memory can hold.
+fn room_for(views: usize) -> Result<()> {
+    const VIEW: usize = 512;
+    crate::cpu::alloc::check(views.saturating_mul(VIEW))
+}
+
 /// Views from each start up to the next one.
 fn pieces(x: &Tensor, dim: usize, bounds: impl Iterator<Item = (usize, usize)>) -> Result<Outs> {
+    room_for(bounds.size_hint().0)?;
     bounds.map(|(start, len)| view::narrow(x, dim, start, len)).collect()
 }
 
@@ -280,6 +289,7 @@ pub static UNBIND: OpDef = OpDef::composed(
     "The slices of a dimension, which disappears; views",
     |c| {
         let (dim, n) = sized(c.x(0), c.int(0), "unbind")?;
+        room_for(n)?;
         (0..n).map(|i| view::select(c.x(0), dim, i as i64)).collect()
     },
 )

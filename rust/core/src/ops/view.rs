@@ -124,7 +124,7 @@ pub static SLICE: OpDef = OpDef::view(
             return Err(Error::value(format!("slice step must be positive, got {step}"))
                 .hint("use .flip(dim) to reverse"));
         }
-        let len = (end - start + step - 1) / step;
+        let len = if end > start { (end - start - 1) / step + 1 } else { 0 };
         Ok(l.slice(dim, start as usize, len as usize, step as usize))
     },
     embedded,
@@ -202,7 +202,7 @@ pub static UNFOLD: OpDef = OpDef::view(
         let stride = l.strides.get(dim).copied().unwrap_or(1);
         if l.ndim() > 0 {
             out.shape[dim] = (n - size as usize) / step as usize + 1;
-            out.strides[dim] = stride * step as usize;
+            out.strides[dim] = stride.saturating_mul(step as usize);
         }
         out.shape.push(size as usize);
         out.strides.push(stride);
@@ -267,13 +267,9 @@ pub static STRIDED: OpDef = OpDef::view(
     "input: Tensor, shape: int[], strides: int[], offset: int",
     "A contiguous tensor read under other strides",
     |l, c| {
-        let usizes = |v: &[i64]| -> Dims { v.iter().map(|&x| x as usize).collect() };
-        let out = Layout {
-            shape: usizes(c.ints(0)),
-            strides: usizes(c.ints(1)),
-            offset: l.offset + c.int(2) as usize,
-        };
-        let inside = out.numel() == 0 || out.extent() <= l.offset + l.numel();
+        let mut out = placed(c.ints(0), c, 1)?;
+        let inside = out.checked_extent().is_some_and(|end| end <= l.numel());
+        out.offset += l.offset;
         if !l.is_contiguous() || !inside {
             return Err(Error::index("the strides reach outside of the tensor"));
         }
@@ -288,7 +284,8 @@ pub static EMBED: OpDef = OpDef::kernel(
     "input: Tensor, size: int[], strides: int[], offset: int",
     "Zeros of the given size, with the input written at the given strides",
     |c| {
-        let shape: Dims = c.ints(0).iter().map(|&x| x as usize).collect();
+        let shape: Dims = sizes(c.ints(0))?;
+        checked_numel(&shape)?;
         Ok(smallvec![Spec::new(&shape, c.x(0).dtype())])
     },
     embed_kernel,
@@ -306,18 +303,39 @@ pub static EMBED: OpDef = OpDef::kernel(
 )
 .private();
 
+/// Integers that must not be negative.
+fn sizes(values: &[i64]) -> Result<Dims> {
+    let size = |&v: &i64| {
+        usize::try_from(v)
+            .map_err(|_| Error::value(format!("expected no negative number, got {v}")))
+    };
+    values.iter().map(size).collect()
+}
+
+/// The layout of these sizes whose strides and offset are the call's attributes from `at` on.
+fn placed(shape: &[i64], c: &Call, at: usize) -> Result<Layout> {
+    let (shape, strides) = (sizes(shape)?, sizes(c.ints(at))?);
+    if shape.len() != strides.len() {
+        return Err(Error::value(format!(
+            "{} sizes need as many strides, got {}",
+            shape.len(),
+            strides.len()
+        )));
+    }
+    let offset = sizes(&[c.int(at + 1)])?[0];
+    Ok(Layout { shape, strides, offset })
+}
+
 fn embed_kernel(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, out) = (c.x(0), &outs[0]);
     cast::fill(out, &Tensor::scalar(0.0, out.dtype())?)?;
     if x.numel() == 0 {
         return Ok(());
     }
-    let layout = Layout {
-        shape: x.dims(),
-        strides: c.ints(1).iter().map(|&s| s as usize).collect(),
-        offset: c.int(2) as usize,
-    };
-    if layout.extent() > out.numel() || layout.may_self_overlap() {
+    let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
+    let layout = placed(&shape, c, 1)?;
+    let inside = layout.checked_extent().is_some_and(|end| end <= out.numel());
+    if !inside || layout.may_self_overlap() {
         return Err(Error::index("the strides reach outside of the tensor or overlap"));
     }
     cast::raw_copy(x, &out.alias(layout))

@@ -1,7 +1,7 @@
 //! The same elements in another order, or several times.
 
 use super::advanced::arange;
-use super::def::{read_dim, read_known};
+use super::def::{read_at, read_dim};
 use crate::apply::call;
 use crate::autograd::Vjp;
 use crate::dtype::DType;
@@ -47,8 +47,10 @@ fn flip_kernel(c: &Call, outs: &[Tensor]) -> Result<()> {
     let mut x = c.x(0).detach();
     for d in flipped(c)? {
         if x.shape().get(d).is_some_and(|&n| n > 1) {
-            let at: Vec<i64> = (0..x.shape()[d] as i64).rev().collect();
-            x = read_known(&x, d, &at)?;
+            let n = x.shape()[d];
+            let last = Tensor::number(Number::Int(n as i64 - 1))?;
+            let at = crate::ops::expr::t::sub(&last, &arange(n, x.device())?)?;
+            x = read_at(&x, d, &at)?;
         }
     }
     cast::raw_copy(&x, &outs[0])

@@ -257,6 +257,10 @@ pub fn read_dim(x: &Tensor, dim: usize, index: &Tensor, wrap: bool) -> Result<Te
 
 /// `x` at positions of one dimension that are known to be inside.
 pub fn read_known(x: &Tensor, dim: usize, at: &[i64]) -> Result<Tensor> {
-    let index = cast::to_device(&Tensor::from_slice(at, &[at.len()])?, x.device())?;
-    call(&INDEX, &[x, &index], &[Attr::Ints(smallvec![dim as i64]), false.into(), true.into()])
+    read_at(x, dim, &cast::to_device(&Tensor::from_slice(at, &[at.len()])?, x.device())?)
+}
+
+/// As `read_known`, with the positions on the device of `x`.
+pub(super) fn read_at(x: &Tensor, dim: usize, at: &Tensor) -> Result<Tensor> {
+    call(&INDEX, &[x, at], &[Attr::Ints(smallvec![dim as i64]), false.into(), true.into()])
 }

@@ -20,7 +20,7 @@ fn one(t: Result<Tensor>) -> Result<Outs> {
 /// Which elements of a matrix lie on or on one side of a diagonal.
 fn side(op: &'static OpDef, rows: usize, cols: usize, diagonal: i64, on: Device) -> Result<Tensor> {
     // Diagonals beyond the corners are all alike.
-    let k = diagonal.clamp(-(rows as i64) - 1, cols as i64 + 1);
+    let k = diagonal.clamp(-(rows as i64) - 1, (cols as i64).saturating_add(1));
     let down = view::unsqueeze(&range_from(k, rows, on)?, 1)?;
     call(op, &[&arange(cols, on)?, &down], &[])
 }

@@ -100,6 +100,9 @@ pub static PAD: OpDef = OpDef::composed(
         for (k, p) in pad.chunks(2).enumerate().filter(|(_, p)| p[0] != 0 || p[1] != 0) {
             let d = x.ndim() - 1 - k;
             let n = x.shape()[d] as i64;
+            crate::cpu::alloc::check(
+                ((n + p[0] + p[1]) as usize).saturating_mul(size_of::<i64>()),
+            )?;
             let at: Vec<i64> = (-p[0]..n + p[1]).map(|i| source(mode, i, n)).collect();
             out = read_known(&out, d, &at)?;
         }
