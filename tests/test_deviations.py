@@ -307,6 +307,33 @@ def test_load_state_dict_is_whole():
     assert all(v.equal(before[k]) for k, v in model.state_dict().items())
 
 
+def test_state_dict_versions():
+    seen = []
+
+    class Old(nn.Module):
+        _version = 3
+
+        def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args):
+            seen.append(local_metadata.get("version"))
+
+    model = Old()
+    state = model.state_dict()
+    assert type(state) is dict
+    model.load_state_dict(state)
+    assert seen == [None]
+
+
+def test_parameter_containers():
+    for make in (lambda: nn.ParameterList([3]), lambda: nn.ParameterDict({"a": "text"})):
+        with pytest.raises(TypeError, match="expected a Tensor"):
+            make()
+
+
+def test_share_memory():
+    with pytest.raises(NotImplementedError, match="processes"):
+        nn.Linear(1, 1).share_memory()
+
+
 def test_module_dicts():
     layer = nn.Linear(2, 2)
     for mapping in (layer._parameters, layer._buffers, layer._modules):

@@ -87,7 +87,7 @@ from .loss import (
 )
 from .module import Module
 from .norm import GroupNorm, LayerNorm, RMSNorm
-from .parameter import Parameter
+from .parameter import Buffer, Parameter
 from .pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -123,6 +123,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
+    "Buffer",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",

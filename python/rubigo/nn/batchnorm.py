@@ -63,6 +63,14 @@ class _Running(Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # PyTorch's oldest files count no batches; the count then stays what it is.
+        if self.num_batches_tracked is not None:
+            state_dict.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def _check(self, input: Tensor, channel_dim: int) -> None:
         shape = tuple(input.shape)
         if len(shape) not in self._dims:

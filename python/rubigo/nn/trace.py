@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from rubigo._core import ShapeError
 
+from . import state
+
 if TYPE_CHECKING:
     from .module import Module
 
+_NOTE = "in module "
 # Exact types: a user's own subclass may read its arguments back.
 _KINDS = (
     ShapeError,
@@ -23,15 +26,18 @@ _KINDS = (
 
 
 def annotate(error: Exception, module: Module) -> None:
-    """Puts the path of the failing module before the message.
+    """Puts the path of the failing module before the message, or in a note where that would not do.
 
     Called at each module that the error leaves, innermost first, so the path grows towards the
     module that the user called.
     """
-    if type(error) not in _KINDS or len(error.args) != 1 or not isinstance(error.args[0], str):
-        return
+    if "_rubigo_slots" not in vars(module):
+        raise state.not_initialised(module) from None
+    plain = type(error) in _KINDS and len(error.args) == 1 and isinstance(error.args[0], str)
     message, failed, below, path = getattr(
-        error, "_rubigo_origin", (error.args[0], type(module).__name__, module, "")
+        error,
+        "_rubigo_origin",
+        (error.args[0] if plain else None, type(module).__name__, module, ""),
     )
     if below is not module:
         name = next((n for n, m in module.named_modules() if m is below), None)
@@ -41,7 +47,12 @@ def annotate(error: Exception, module: Module) -> None:
     error._rubigo_origin = (message, failed, module, path)  # pyright: ignore
     shown = re.sub(r"(^|\.)(\d+)(?=\.|$)", r"[\2]", path)
     where = f"{shown} ({failed})" if shown else failed
-    error.args = (f"{where}: {message}",)
+    if message is not None:
+        error.args = (f"{where}: {message}",)
+        return
+    # The arguments of other errors have meanings of their own: a KeyError's is the key.
+    notes = [n for n in getattr(error, "__notes__", []) if not n.startswith(_NOTE)]
+    error.__notes__ = [*notes, _NOTE + where]
 
 
 def shape_error(message: str, hint: str | None = None) -> ShapeError:
