@@ -255,12 +255,6 @@ def test_softmax_requires_dim():
             function(rg.ones(2))
 
 
-def test_inplace_modules():
-    x = rg.tensor([-1.0, 1.0])
-    y = nn.ReLU(inplace=True)(x)
-    assert y.tolist() == [0, 1] and x.tolist() == [-1, 1]
-
-
 def test_sizes_of_zero():
     with pytest.raises(ValueError, match="at least 1"):
         nn.Linear(0, 2)
@@ -272,19 +266,15 @@ def test_losses_need_equal_shapes():
     assert F.mse_loss(rg.ones(8, 1), rg.tensor(0.0)).item() == 1
 
 
-def test_bce_gradient():
-    x = weight(1.0)
-    F.binary_cross_entropy(x, rg.tensor([1.0])).backward()
-    assert x.grad.tolist() == [-1]
-
-
 def test_bce_check(device):
     x = rg.tensor([1.5], device=device)
     if device == "cpu":
         with pytest.raises((ValueError, RuntimeError), match=r"between 0 and 1|0, 1"):
             F.binary_cross_entropy(x, rg.ones(1))
+        with pytest.raises(RuntimeError, match="target should be between 0 and 1"):
+            F.binary_cross_entropy(rg.ones(1), x)
     else:
-        F.binary_cross_entropy(x, rg.ones(1, device=device))
+        F.binary_cross_entropy(x, x)
 
 
 def test_no_size_average():

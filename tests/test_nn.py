@@ -103,6 +103,11 @@ LAYERS = [
     ("LayerNorm", ((4, 5),), {}, [(3, 4, 5)]),
     ("LayerNorm", (5,), {"bias": False}, [(3, 4, 5)]),
     ("RMSNorm", (5,), {}, [(3, 5)]),
+    ("CosineSimilarity", (-1, 0.5), {}, [(4, 6), (4, 6)]),
+    *[
+        ("PairwiseDistance", (p,), {"keepdim": True}, [(4, 6), (4, 6)])
+        for p in (0.5, 1.0, 3.0, -1.0, float("inf"), float("-inf"))
+    ],
     ("PReLU", (), {}, [(3, 4)]),
     ("PReLU", (4,), {}, [(3, 4, 2)]),
     ("GELU", (), {}, [(3, 40)]),
@@ -199,6 +204,120 @@ def test_dropout(name, shape, block, device):
     assert array(layer.eval()(rg.ones(*shape, device=device))).min() == 1.0
     with pytest.raises(ValueError, match="between 0 and 1"):
         getattr(nn, name)(1.5)
+
+
+INPLACE = [
+    ("relu", ()), ("leaky_relu", (0.2,)), ("elu", (1.5,)), ("selu", ()), ("celu", (1.5,)),
+    ("relu6", ()), ("silu", ()), ("mish", ()), ("hardtanh", (-0.5, 0.7)), ("hardswish", ()),
+    ("hardsigmoid", ()), ("threshold", (0.1, 20.0)), ("rrelu", (0.1, 0.3)),
+    ("dropout", (0.5, False)), ("dropout", (1.0, True)), ("dropout2d", (1.0,)),
+    ("alpha_dropout", (0.5,)), ("alpha_dropout", (1.0, True)),
+    ("feature_alpha_dropout", (1.0, True)),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:dropout2d")
+@pytest.mark.parametrize("name, args", INPLACE)
+def test_in_place_functions_equal_torch(name, args, device):
+    results = []
+    for lib in (rg, torch):
+        where = {"device": device} if lib is rg else {}
+        f = getattr(lib.nn.functional, name)
+        x = lib.tensor(data(2, 3, 4) * 3, **where).requires_grad_()
+        h = x * 2
+        y = f(h, *args, inplace=True)
+        assert y is h
+        (y * lib.tensor(data(2, 3, 4, seed=1), **where)).sum().backward()
+        results.append((array(h), array(x.grad)))
+        if hasattr(lib.nn.functional, name + "_"):
+            h = x * 2
+            assert getattr(lib.nn.functional, name + "_")(h, *args) is h
+            np.testing.assert_array_equal(array(h), results[-1][0])
+        if args not in ((0.5, False), (0.5,)):  # these write nothing
+            with pytest.raises(RuntimeError, match="leaf"):
+                f(x, *args, inplace=True)
+    np.testing.assert_allclose(*(r[0] for r in results), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*(r[1] for r in results), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, args", [
+    *[(n, ()) for n in (
+        "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "SiLU", "Mish", "Hardtanh",
+        "Hardswish", "Hardsigmoid", "RReLU", "Dropout", "Dropout1d", "Dropout2d", "AlphaDropout",
+        "FeatureAlphaDropout",
+    )],
+    ("Threshold", (0.1, 20.0)),
+])  # fmt: skip
+def test_in_place_modules(name, args):
+    layer, twin = (
+        getattr(nn, name)(*args, inplace=True),
+        getattr(torch.nn, name)(*args, inplace=True),
+    )
+    assert repr(layer) == repr(twin)
+    x = rg.tensor(data(2, 3, 4))
+    assert layer(x) is x
+    for attribute in ("min_val", "max_val"):
+        assert getattr(layer, attribute, None) == getattr(twin, attribute, None)
+
+
+def test_feature_alpha_dropout_and_rrelu_draw(device):
+    rg.manual_seed(0)
+    y = array(nn.FeatureAlphaDropout(0.3)(rg.ones(100, 50, 4, device=device)))
+    assert (y == y[..., :1]).all() and abs((y[..., 0] < 0).mean() - 0.3) < 0.02
+    slopes = array(nn.RReLU(0.1, 0.3)(rg.full((100, 100), -1.0, device=device)))
+    assert -0.3 <= slopes.min() < -0.29 and -0.11 < slopes.max() <= -0.1
+    assert abs(slopes.mean() + 0.2) < 0.01
+    assert array(nn.functional.gumbel_softmax(rg.zeros(2, 3), 1.0, True, 1e-10, 0)).sum() == 3
+
+
+HALF = [300.0, 400.0, -500.0, 10.0]
+
+
+def test_half_precision_does_not_overflow(device):
+    for make in (
+        lambda lib, x, y: lib.nn.functional.normalize(x),
+        lambda lib, x, y: lib.nn.functional.normalize(x, p=3.0),
+        lambda lib, x, y: lib.nn.functional.cosine_similarity(x, y),
+        lambda lib, x, y: lib.nn.functional.pairwise_distance(x, y),
+        lambda lib, x, y: lib.nn.functional.pairwise_distance(x, y, p=1.5),
+        lambda lib, x, y: lib.nn.functional.rms_norm(x, (4,)),
+    ):
+        results = []
+        for lib in (rg, torch):
+            where = {"device": device} if lib is rg else {}
+            x = lib.tensor([HALF], dtype=lib.float16, **where).requires_grad_()
+            y = lib.tensor([HALF[::-1]], dtype=lib.float16, **where)
+            out = make(lib, x, y)
+            assert out.dtype is lib.float16
+            out.sum().backward()
+            results.append((array(out), array(x.grad)))
+        np.testing.assert_allclose(results[0][0], results[1][0], rtol=2e-3)
+        fine = np.isfinite(results[1][1])  # torch's own gradient overflows in places
+        ours, theirs = results[0][1], results[1][1]
+        np.testing.assert_allclose(ours[fine], theirs[fine], rtol=0.05, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")
+def test_rms_norm_of_half_stays_half():
+    shown = []
+    for lib in (rg, torch):
+        out = lib.nn.RMSNorm(4)(lib.tensor(HALF, dtype=lib.float16))
+        assert out.dtype is lib.float16
+        shown.append(out.tolist())
+    np.testing.assert_allclose(*shown, rtol=2e-3)
+
+
+def test_norms_have_no_nan_gradient_at_zero(device):
+    for p in (0.5, 1.0, 2.0, 3.0, -1.0):
+        grads = []
+        for lib in (rg, torch):
+            where = {"device": device} if lib is rg else {}
+            x = lib.tensor([[0.0, -2, 3], [0, 0, 0]], **where).requires_grad_()
+            lib.nn.functional.pairwise_distance(x, x.detach() * 0, p=p, eps=0.0).sum().backward()
+            grads.append(array(x.grad))
+        np.testing.assert_allclose(*grads, rtol=1e-5)
+    with pytest.raises(TypeError, match=r"normalize[^\x00]*x\.float\(\)"):
+        nn.functional.normalize(rg.tensor([[3, 4]]))
 
 
 def test_alpha_dropout_keeps_mean_and_variance(device):
@@ -457,9 +576,28 @@ def test_clipping_equals_torch(device):
         torch.nn.utils.clip_grad_value_(theirs, 0.2)
         for p, q in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(array(p.grad), array(q.grad), rtol=1e-5)
+    for norm in (0.0, -1.0, 0.5, 3.0, float("-inf")):
+        tensors = [np.array([3, 0, -1], np.float32), np.array([2], np.float32)]
+        a = nn.utils.get_total_norm([rg.tensor(t, device=device) for t in tensors], norm)
+        b = torch.nn.utils.get_total_norm([torch.tensor(t) for t in tensors], norm)
+        assert a.item() == pytest.approx(b.item(), rel=1e-5)
+    assert nn.utils.clip_grad_norm_([], 1.0).item() == 0
     ours[0].grad = rg.full((3, 4), float("nan"), device=device)
     with pytest.raises(RuntimeError, match="cannot be clipped"):
         nn.utils.clip_grad_norm_(ours, 1.0, error_if_nonfinite=True)
+
+
+def test_clipping_half_precision_equals_torch(device):
+    results = []
+    for lib in (rg, torch):
+        where = {"device": device} if lib is rg else {}
+        p = lib.nn.Parameter(lib.zeros(4, dtype=lib.float16, **where))
+        p.grad = lib.tensor(HALF, dtype=lib.float16, **where)
+        norm = lib.nn.utils.clip_grad_norm_([p], 1.0, foreach=False)
+        assert norm.dtype is lib.float16
+        lib.nn.utils.clip_grads_with_norm_([p], 1.0, lib.tensor(4.0))
+        results.append([norm.item(), *p.grad.tolist()])
+    np.testing.assert_allclose(*results, rtol=2e-3)
 
 
 @pytest.mark.parametrize("make, message", [

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import rubigo as rg
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor, linear, one_hot
+
+from ._check import wide
 
 __all__ = [
     "bilinear", "cosine_similarity", "embedding", "linear", "normalize", "one_hot",
@@ -76,7 +81,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         >>> rg.nn.functional.normalize(rg.tensor([[3.0, 4.0]]), p=1.0).sum().item()
         1.0
     """
-    return input / _norm(input, p, dim, keepdim=True).clamp(min=eps)
+    x = wide(input)
+    return (x / _norm("normalize", x, p, dim, keepdim=True).clamp(min=eps)).to(input.dtype)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -88,9 +94,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         >>> rg.nn.functional.cosine_similarity(x, -x).tolist()
         [-1.0]
     """
-    n1 = _norm(x1, 2.0, dim, keepdim=True).clamp(min=eps)
-    n2 = _norm(x2, 2.0, dim, keepdim=True).clamp(min=eps)
-    return ((x1 / n1) * (x2 / n2)).sum(dim)
+    a, b = wide(x1), wide(x2)
+    n1 = _norm("cosine_similarity", a, 2.0, dim, keepdim=True).clamp(min=eps)
+    n2 = _norm("cosine_similarity", b, 2.0, dim, keepdim=True).clamp(min=eps)
+    return ((a / n1) * (b / n2)).sum(dim).to(rg.promote_types(x1.dtype, x2.dtype))
 
 
 def pairwise_distance(
@@ -104,7 +111,8 @@ def pairwise_distance(
         >>> round(d.item(), 3)
         2.0
     """
-    return _norm(x1 - x2 + eps, p, -1, keepdim)
+    gap = x1 - x2 + eps
+    return _norm("pairwise_distance", wide(gap), p, -1, keepdim).to(gap.dtype)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -143,16 +151,17 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return x.reshape(*lead, c * r * r, h // r, w // r)
 
 
-def _norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+def _norm(name: str, x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
     """The p-norm along one dimension, with gradient 0 (not NaN) at 0."""
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: expected floating point, got {x.dtype}\n  hint: x.float()")
+    if p in (0, 1, 2, math.inf, -math.inf):
+        return _core.vector_norm(x, p, dim, keepdim)
     size = x.abs()
-    if p == 1:
-        return size.sum(dim, keepdim=keepdim)
-    if p == float("inf"):
-        return size.amax(dim, keepdim=keepdim)
-    if p <= 0:
-        raise ValueError(f"the norm's order must be positive, got {p}")
-    total = (size.square() if p == 2 else size.pow(p)).sum(dim, keepdim=keepdim)
-    zero = total == 0
-    root = total.masked_fill(zero, 1.0).pow(1.0 / p)
-    return root.masked_fill(zero, 0.0)
+    zero = size == 0
+    powers = size.masked_fill(zero, 1.0).pow(p).masked_fill(zero, 0.0 if p > 0 else math.inf)
+    total = powers.sum(dim, keepdim=keepdim)
+    # A total of 0, or infinite for p below 0: the norm is 0, and flat for autograd.
+    flat = (total == 0) | (total == math.inf)
+    root = total.masked_fill(flat, 1.0).pow(1.0 / p)
+    return root.where(~flat, total.detach().pow(1.0 / p))

@@ -23,6 +23,7 @@ from .activation_params import (
     Hardtanh,
     LeakyReLU,
     PReLU,
+    RReLU,
     Softplus,
     Softshrink,
     Threshold,
@@ -38,6 +39,7 @@ from .class_loss import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     KLDivLoss,
+    MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     NLLLoss,
@@ -61,6 +63,7 @@ from .dropout import (
     Dropout,
     Dropout1d,
     Dropout2d,
+    FeatureAlphaDropout,
 )
 from .embedding import Embedding
 from .linear import (
@@ -84,6 +87,7 @@ from .loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
 )
 from .module import Module
 from .norm import GroupNorm, LayerNorm, RMSNorm
@@ -135,6 +139,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Embedding",
+    "FeatureAlphaDropout",
     "Flatten",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -162,6 +167,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
@@ -173,6 +179,7 @@ __all__ = [
     "PixelShuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -189,6 +196,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
     "functional",
     "init",
