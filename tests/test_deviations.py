@@ -346,6 +346,40 @@ def test_optimizer_steps():
     assert type(optimizer.state[w]["step"]) is int
 
 
+def test_nested_schedules():
+    s = optim.lr_scheduler
+
+    def rates(make):
+        optimizer = optim.SGD([weight(1.0)], lr=1.0)
+        schedule, seen = make(optimizer), []
+        for _ in range(9):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return seen
+
+    def three(o):
+        return s.LinearLR(o, 0.1, total_iters=3), s.ExponentialLR(o, 0.9), s.ExponentialLR(o, 0.5)
+
+    flat = rates(lambda o: s.SequentialLR(o, list(three(o)), [3, 6]))
+
+    def inner_first(o):
+        a, b, c = three(o)
+        return s.SequentialLR(o, [s.SequentialLR(o, [a, b], [3]), c], [6])
+
+    def inner_last(o):
+        a, b, c = three(o)
+        return s.SequentialLR(o, [a, s.SequentialLR(o, [b, c], [3])], [3])
+
+    assert rates(inner_first) == pytest.approx(flat) and rates(inner_last) == pytest.approx(flat)
+
+    def chained(o):
+        both = s.ChainedScheduler([s.ExponentialLR(o, 0.9), s.ExponentialLR(o, 0.5)])
+        return s.SequentialLR(o, [s.ConstantLR(o, 1.0), both], [2])
+
+    assert rates(chained)[:5] == pytest.approx([1, 1, 1, 0.45, 0.45**2])
+
+
 def test_scheduler_epochs():
     optimizer = optim.SGD([weight(1.0)], lr=1.0)
     with pytest.raises(TypeError):
