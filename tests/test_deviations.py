@@ -255,6 +255,18 @@ def test_softmax_requires_dim():
             function(rg.ones(2))
 
 
+def test_sparse_embedding():
+    with pytest.raises(NotImplementedError, match="sparse"):
+        nn.Embedding(3, 2, sparse=True)
+
+
+def test_trunc_normal_far():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = nn.init.trunc_normal_(rg.empty(1000), 30.0, 1.0, -1.0, 1.0)
+    assert 0.95 < x.mean().item() < 0.98  # 1 - 1 / 29
+
+
 def test_sizes_of_zero():
     with pytest.raises(ValueError, match="at least 1"):
         nn.Linear(0, 2)

@@ -170,8 +170,33 @@ def test_embedding(device):
         2,
         3,
     )
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        nn.Embedding(5, 3, max_norm=1.0)
+
+
+@pytest.mark.parametrize("kwargs", [
+    {"max_norm": 1.0}, {"max_norm": 0.7, "norm_type": 1.0}, {"max_norm": 0.5, "norm_type": 3.0},
+    {"scale_grad_by_freq": True}, {"scale_grad_by_freq": True, "padding_idx": 3, "max_norm": 2.0},
+])  # fmt: skip
+def test_embedding_limits_norms_and_gradients(kwargs, device):
+    index = np.array([[1, 3, 3], [0, 1, 3]])
+    module, twin = nn.Embedding(5, 3, **kwargs), torch.nn.Embedding(5, 3, **kwargs)
+    compare(module, twin, [index], device)
+    assert repr(module) == repr(twin)
+    np.testing.assert_allclose(array(module.weight), array(twin.weight), rtol=1e-5)
+    table = data(5, 3)
+    ours = nn.Embedding.from_pretrained(rg.tensor(table), False, **kwargs)
+    theirs = torch.nn.Embedding.from_pretrained(torch.tensor(table), False, **kwargs)
+    compare(ours, theirs, [index], device)
+
+
+def test_embedding_is_told_what_is_wrong():
+    with pytest.raises(
+        IndexError, match=r"Embedding: index 7 at \(1, 0\) is out of range \[0, 5\)"
+    ):
+        nn.Embedding(5, 3)(rg.tensor([[1, 2], [7, 0]]))
+    with pytest.raises(IndexError, match=r"index 7 at \(0,\)"):
+        nn.Embedding(5, 3, max_norm=1.0)(rg.tensor([7]))
+    with pytest.raises(ValueError, match=r"\(5, 3\), got \(5, 4\)"):
+        nn.Embedding(5, 3, _weight=rg.ones(5, 4))
 
 
 def test_max_pool_indices_and_output_size(device):
@@ -553,6 +578,15 @@ def test_init_bounds():
         ours = nn.init.dirac_(rg.empty(*shape), groups)
         theirs = torch.nn.init.dirac_(torch.empty(*shape), groups)
         assert array(ours).tolist() == theirs.tolist()
+    for shape in ((4, 6), (6, 4), (3, 2, 2), (8, 3, 3), (1, 5)):
+        q = nn.init.orthogonal_(rg.empty(*shape), gain=2.0).reshape(shape[0], -1)
+        q = q if q.shape[0] <= q.shape[1] else q.T
+        np.testing.assert_allclose(array(q @ q.T), 4 * np.eye(q.shape[0]), atol=1e-5)
+    # Uniform over all rotations: no entry has a preferred sign.
+    entries = [array(nn.init.orthogonal_(rg.empty(3, 3)))[0, 0] for _ in range(200)]
+    assert abs(np.mean(entries)) < 0.15 and abs(np.var(entries) - 1 / 3) < 0.1
+    with pytest.raises(ValueError, match="2 or more"):
+        nn.init.orthogonal_(rg.empty(3))
     for name in ("relu", "tanh", "selu", "sigmoid", "leaky_relu"):
         assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
     layer = nn.Linear(100, 50)
@@ -560,6 +594,23 @@ def test_init_bounds():
         assert 0.08 < p.abs().max().item() <= 0.1
     with pytest.raises(ValueError, match="2 or more dimensions"):
         nn.init.xavier_uniform_(rg.empty(3))
+
+
+@pytest.mark.filterwarnings("ignore:mean is more than 2 std")
+@pytest.mark.parametrize("mean, std, a, b", [
+    (5.0, 0.5, -1.0, 1.0), (-5.0, 0.5, -1.0, 1.0), (3.0, 1.0, -1.0, 1.0), (20.0, 1.0, -1.0, 1.0),
+    (0.0, 1.0, 2.5, 2.6), (1.0, 1.0, -2.0, 2.0), (0.0, 2.0, -0.1, 7.0),
+])  # fmt: skip
+def test_truncated_normal_equals_torch_in_distribution(mean, std, a, b, device):
+    rg.manual_seed(0)
+    torch.manual_seed(0)
+    for dtype, tol in (("float32", 0.02), ("float16", 0.02)):
+        ours = rg.empty(20000, dtype=getattr(rg, dtype), device=device)
+        x = array(nn.init.trunc_normal_(ours, mean, std, a, b)).astype(np.float64)
+        y = array(torch.nn.init.trunc_normal_(torch.empty(20000), mean, std, a, b))
+        assert x.min() >= a - 2e-3 and x.max() <= b + 2e-3
+        for q in (0.05, 0.25, 0.5, 0.75, 0.95):
+            assert abs(np.quantile(x, q) - np.quantile(y, q)) < tol * (y.max() - y.min())
 
 
 def test_clipping_equals_torch(device):

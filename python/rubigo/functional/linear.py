@@ -48,13 +48,25 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return result if bias is None else result + bias
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """The rows of ``weight`` at the indices ``input``.
 
     Args:
         input: Integers, any shape ``(*)``.
         weight: Shape ``(num, dim)``.
         padding_idx: This row receives no gradient; may count from the end.
+        max_norm: Rows that are used are first scaled down to this norm, in place.
+        norm_type: Order of that norm.
+        scale_grad_by_freq: Divide a row's gradient by how often the row is used here.
+        sparse: Not supported: gradients are dense.
 
     Returns:
         Shape ``(*, dim)``.
@@ -65,12 +77,46 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         >>> rg.nn.functional.embedding(rg.tensor([1, 0]), table).tolist()
         [[2.0, 3.0], [0.0, 1.0]]
     """
+    if sparse:
+        raise NotImplementedError("embedding: sparse gradients are not supported")
+    rows = weight.shape[0]
     if padding_idx is not None:
-        rows = weight.shape[0]
         if not -rows <= padding_idx < rows:
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
         padding_idx %= rows
-    return _core.embedding(input, weight, padding_idx)
+    try:
+        if max_norm is not None:
+            _limit_rows(input.reshape(-1), weight, max_norm, norm_type)
+        result = _core.embedding(input, weight, padding_idx)
+    except IndexError as error:
+        raise _misplaced(input, rows, error) from None
+    if scale_grad_by_freq and result.requires_grad:
+        flat = input.reshape(-1)
+        counts = rg.bincount(flat, minlength=rows).index_select(0, flat)
+        counts = counts.reshape(input.shape).unsqueeze(-1).to(dtype=weight.dtype)
+        result.register_hook(lambda grad: grad / counts)
+        result = result.view_as(result)  # what the caller hooks comes before the division
+    return result
+
+
+def _limit_rows(index: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    with rg.no_grad():
+        rows = weight.index_select(0, index)
+        size = _norm("embedding", rows, norm_type, 1, keepdim=True)
+        factor = (max_norm / (size + 1e-7)).masked_fill(size <= max_norm, 1.0)
+        weight.index_copy_(0, index, rows * factor)
+
+
+def _misplaced(input: Tensor, rows: int, error: IndexError) -> IndexError:
+    """Says which index is wrong, where."""
+    wrong = ((input < 0) | (input >= rows)).nonzero().tolist()
+    if not wrong:
+        return error
+    place = tuple(wrong[0])
+    return IndexError(
+        f"index {input[place].item()} at {place} is out of range [0, {rows})\n"
+        f"  hint: the table needs a row for every index, up to {int(input.max())}"
+    )
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
