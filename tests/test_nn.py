@@ -66,6 +66,18 @@ LAYERS = [
     ("Flatten", (0, 1), {}, [(2, 3, 4)]),
     ("Unflatten", (1, (2, 3)), {}, [(4, 6, 2)]),
     ("PixelShuffle", (2,), {}, [(2, 8, 3, 2)]),
+    ("PixelUnshuffle", (2,), {}, [(2, 3, 4, 6)]),
+    ("LocalResponseNorm", (3, 0.1, 0.5, 2.0), {}, [(2, 5, 3, 2)]),
+    ("Softmax2d", (), {}, [(2, 3, 2, 2)]),
+    ("Softmax2d", (), {}, [(3, 2, 2)]),
+    *[
+        (f"{kind}{n}d", (width, *more), {}, [(2, 3, 5, 6)[: n + 2]])
+        for kind, more in (
+            ("ZeroPad", ()), ("ConstantPad", (3.5,)), ("ReflectionPad", ()),
+            ("ReplicationPad", ()), ("CircularPad", ()),
+        )
+        for n, width in ((1, 2), (1, (1, 3)), (2, 1), (2, (1, 2, 3, 0)))
+    ],
     ("CosineSimilarity", (), {}, [(4, 6), (4, 6)]),
     ("PairwiseDistance", (), {}, [(4, 6), (4, 6)]),
     ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1}, [(2, 4, 9)]),
@@ -145,8 +157,9 @@ def test_layer_equals_torch(name, args, kwargs, shapes, device):
 @pytest.mark.parametrize("name, args, kwargs", [row[:3] for row in LAYERS])
 def test_repr_equals_torch(name, args, kwargs):
     layer, twin = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
-    if name != "AvgPool1d":  # torch shows its sizes as tuples
-        assert repr(layer) == repr(twin)
+    assert repr(layer) == repr(twin)
+    for attribute in ("kernel_size", "stride", "transposed", "output_padding", "padding"):
+        assert getattr(layer, attribute, None) == getattr(twin, attribute, None)
 
 
 def test_repr_of_containers_equals_torch():
@@ -156,6 +169,29 @@ def test_repr_of_containers_equals_torch():
         blocks = lib.ModuleList([block, lib.ReLU(), lib.ReLU(), lib.ModuleDict({"a": lib.Tanh()})])
         shown.append(repr(blocks))
     assert shown[0] == shown[1]
+
+
+def test_sizes_may_be_short(device):
+    x, w = data(1, 2, 5, 5), data(3, 2, 2, 2)
+    for f in (
+        lambda lib, x, w: lib.nn.functional.conv2d(x, w, stride=(2,), padding=[1]),
+        lambda lib, x, w: lib.nn.functional.max_pool2d(x, 2, stride=[]),
+        lambda lib, x, w: lib.nn.functional.avg_pool2d(x, (2,), stride=()),
+    ):
+        ours = f(rg, rg.tensor(x, device=device), rg.tensor(w, device=device))
+        theirs = f(torch, torch.tensor(x), torch.tensor(w))
+        np.testing.assert_allclose(array(ours), array(theirs), rtol=1e-4, atol=1e-5)
+
+
+def test_instance_norm_without_parameters_takes_any_channels():
+    x = data(2, 4, 5)
+    results = []
+    for lib in (rg, torch):
+        with pytest.warns(UserWarning, match="num_features|3 channels"):
+            results.append(array(lib.nn.InstanceNorm1d(3)(lib.tensor(x))))
+        with pytest.raises(ValueError):
+            lib.nn.InstanceNorm1d(3, affine=True)(lib.tensor(x))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
 def test_embedding(device):

@@ -10,11 +10,11 @@ from rubigo._core import ShapeError, Tensor, bfloat16, float16, is_grad_enabled
 
 
 def sized(value: Any, n: int, name: str) -> tuple[int, ...]:
-    """``n`` ints from one int or a sequence of ``n``."""
+    """``n`` ints from one int, alone or in a sequence, or a sequence of ``n``."""
     if type(value) is int:
         return (value,) * n
-    if isinstance(value, (tuple, list)) and len(value) == n:
-        items = tuple(value)
+    if isinstance(value, (tuple, list)) and len(value) in (1, n):
+        items = tuple(value) if len(value) == n else tuple(value) * n
         if all(isinstance(item, int) for item in items):
             return items
     elif isinstance(value, SupportsIndex):  # an integer of numpy's

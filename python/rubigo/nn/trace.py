@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rubigo._core import ShapeError
 
@@ -58,3 +58,14 @@ def annotate(error: Exception, module: Module) -> None:
 def shape_error(message: str, hint: str | None = None) -> ShapeError:
     """A `ShapeError` that says what to do."""
     return ShapeError(f"{message}\n  hint: {hint}" if hint else message)
+
+
+def dtype_error(input: Any, weight: Any) -> TypeError | None:
+    """What to say if input and weight are of different dtypes."""
+    if input.dtype == weight.dtype:
+        return None
+    cast = "x.float()" if weight.dtype.name == "float32" else f"x.to({weight.dtype})"
+    return TypeError(
+        f"expected input of the parameters' dtype {weight.dtype}, got {input.dtype}\n"
+        f"  hint: cast it with {cast}, or the model with model.to(dtype)"
+    )
