@@ -265,6 +265,34 @@ def test_errors_name_the_path_of_the_layer():
     has(text, "[1] (Conv2d)")
 
 
+FIXES = [
+    (lambda: nn.BatchNorm2d(3)(rg.ones(4, 3)), ["(4, 3)", "BatchNorm1d"]),
+    (lambda: nn.LayerNorm(3)(rg.ones(4, 5)), ["(3,)", "(4, 5)", "LayerNorm(5)"]),
+    (lambda: nn.LayerNorm(4)(rg.ones(2, 4, 5)), ["x.movedim(1, -1)"]),
+    (lambda: nn.LayerNorm((3, 4))(rg.ones(2, 4, 5)), ["LayerNorm((4, 5))"]),
+    (lambda: nn.MaxPool2d(5)(rg.ones(1, 1, 3, 3)), ["window of 5", "(1, 1, 3, 3)"]),
+    (lambda: nn.Conv2d(1, 1, 5)(rg.ones(1, 1, 3, 3)), ["(5, 5)", "(1, 1, 3, 3)", "padding"]),
+    (lambda: nn.CrossEntropyLoss(rg.ones(4))(rg.ones(1, 3), rg.tensor([0])), ["3 classes", "(4,)"]),
+    (
+        lambda: nn.CrossEntropyLoss()(rg.ones(2, 3), rg.tensor([0, 5])),
+        ["5", "3 classes", "sample 1"],
+    ),
+    (lambda: nn.Sequential(nn.ReLU), ["ReLU()"]),
+    (lambda: nn.Linear(2, 2)(rg.ones(1, 2, dtype=rg.int64)), ["int64", "x.float()"]),
+    (lambda: nn.Linear(2, 2).half()(rg.ones(1, 2)), ["float32", "x.to(rubigo.float16)"]),
+    (lambda: nn.Conv1d(1, 1, 1)(rg.ones(1, 1, 2, dtype=rg.float64)), ["float64", "x.float()"]),
+    (lambda: F.normalize(rg.tensor([[3, 4]])), ["int64", "x.float()"]),
+]
+
+
+@pytest.mark.parametrize("number", range(len(FIXES)))
+def test_a_wrong_use_is_told_the_fix(number):
+    call, parts = FIXES[number]
+    with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+        call()
+    has(str(caught.value), *parts)
+
+
 def test_a_users_own_error_keeps_its_type_and_place():
     class Own(nn.Module):
         def forward(self, x):

@@ -81,6 +81,9 @@ CASES = [
     ("MarginRankingLoss", {"margin": 0.2}, [normal(6), normal(6), signs(6)]),
     ("HingeEmbeddingLoss", {"margin": 0.5}, [normal(6, 2), signs(6, 2)]),
     ("TripletMarginLoss", {}, [normal(6, 4), normal(6, 4), normal(6, 4)]),
+    ("MultiLabelMarginLoss", {}, [normal(3, 4), np.array([[3, 0, -1, 1], [1, 2, 0, 3], [-1] * 4])]),
+    ("MultiLabelMarginLoss", {}, [normal(4), np.array([2, 2, -1, 0])]),
+    ("TripletMarginWithDistanceLoss", {"swap": True}, [normal(6, 4), normal(6, 4), normal(6, 4)]),
     ("TripletMarginLoss", {"swap": True, "p": 3.0}, [normal(6, 4), normal(6, 4), normal(6, 4)]),
 ]  # fmt: skip
 
@@ -160,6 +163,37 @@ def test_bad_settings():
         nn.functional.gaussian_nll_loss(one, one, -one)
     with pytest.raises(ValueError, match="delta"):
         nn.functional.huber_loss(one, one, delta=0.0)
+
+
+def test_bce_at_its_ends_has_the_gradients_of_torch(device):
+    x = np.array([0, 1, 0, 1, 1e-9, 1 - 1e-7, 0.3], np.float32)
+    y = np.array([0, 1, 1, 0, 0, 1, 0.2], np.float32)
+    ours = rg.tensor(x, device=device, requires_grad=True)
+    theirs = torch.tensor(x, requires_grad=True)
+    nn.functional.binary_cross_entropy(ours, rg.tensor(y, device=device)).backward()
+    torch.nn.functional.binary_cross_entropy(theirs, torch.tensor(y)).backward()
+    np.testing.assert_allclose(array(ours.grad), array(theirs.grad), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [2.0, -0.5, float("nan")])
+def test_bce_targets_are_checked(bad):
+    for lib, F in ((rg, nn.functional), (torch, torch.nn.functional)):
+        if bad == bad or lib is rg:  # torch lets nan pass
+            with pytest.raises(RuntimeError, match="target should be between 0 and 1"):
+                F.binary_cross_entropy(lib.tensor([0.5]), lib.tensor([bad]))
+
+
+def test_arrays_are_refused():
+    array = np.zeros(2, np.float32)
+    for call in (
+        lambda: nn.MSELoss()(rg.zeros(2), array),
+        lambda: nn.MSELoss()(array, rg.zeros(2)),
+        lambda: nn.CrossEntropyLoss()(rg.zeros(2, 2), np.array([0, 1])),
+    ):
+        with pytest.raises(TypeError, match="from_numpy"):
+            call()
+    with pytest.raises(TypeError, match="Tensor, got float"):
+        nn.MSELoss()(rg.zeros(2), 1.0)
 
 
 def test_weights_are_buffers(device):

@@ -66,6 +66,18 @@ LAYERS = [
     ("Flatten", (0, 1), {}, [(2, 3, 4)]),
     ("Unflatten", (1, (2, 3)), {}, [(4, 6, 2)]),
     ("PixelShuffle", (2,), {}, [(2, 8, 3, 2)]),
+    ("PixelUnshuffle", (2,), {}, [(2, 3, 4, 6)]),
+    ("LocalResponseNorm", (3, 0.1, 0.5, 2.0), {}, [(2, 5, 3, 2)]),
+    ("Softmax2d", (), {}, [(2, 3, 2, 2)]),
+    ("Softmax2d", (), {}, [(3, 2, 2)]),
+    *[
+        (f"{kind}{n}d", (width, *more), {}, [(2, 3, 5, 6)[: n + 2]])
+        for kind, more in (
+            ("ZeroPad", ()), ("ConstantPad", (3.5,)), ("ReflectionPad", ()),
+            ("ReplicationPad", ()), ("CircularPad", ()),
+        )
+        for n, width in ((1, 2), (1, (1, 3)), (2, 1), (2, (1, 2, 3, 0)))
+    ],
     ("CosineSimilarity", (), {}, [(4, 6), (4, 6)]),
     ("PairwiseDistance", (), {}, [(4, 6), (4, 6)]),
     ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1}, [(2, 4, 9)]),
@@ -103,6 +115,11 @@ LAYERS = [
     ("LayerNorm", ((4, 5),), {}, [(3, 4, 5)]),
     ("LayerNorm", (5,), {"bias": False}, [(3, 4, 5)]),
     ("RMSNorm", (5,), {}, [(3, 5)]),
+    ("CosineSimilarity", (-1, 0.5), {}, [(4, 6), (4, 6)]),
+    *[
+        ("PairwiseDistance", (p,), {"keepdim": True}, [(4, 6), (4, 6)])
+        for p in (0.5, 1.0, 3.0, -1.0, float("inf"), float("-inf"))
+    ],
     ("PReLU", (), {}, [(3, 4)]),
     ("PReLU", (4,), {}, [(3, 4, 2)]),
     ("GELU", (), {}, [(3, 40)]),
@@ -140,8 +157,9 @@ def test_layer_equals_torch(name, args, kwargs, shapes, device):
 @pytest.mark.parametrize("name, args, kwargs", [row[:3] for row in LAYERS])
 def test_repr_equals_torch(name, args, kwargs):
     layer, twin = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
-    if name != "AvgPool1d":  # torch shows its sizes as tuples
-        assert repr(layer) == repr(twin)
+    assert repr(layer) == repr(twin)
+    for attribute in ("kernel_size", "stride", "transposed", "output_padding", "padding"):
+        assert getattr(layer, attribute, None) == getattr(twin, attribute, None)
 
 
 def test_repr_of_containers_equals_torch():
@@ -151,6 +169,29 @@ def test_repr_of_containers_equals_torch():
         blocks = lib.ModuleList([block, lib.ReLU(), lib.ReLU(), lib.ModuleDict({"a": lib.Tanh()})])
         shown.append(repr(blocks))
     assert shown[0] == shown[1]
+
+
+def test_sizes_may_be_short(device):
+    x, w = data(1, 2, 5, 5), data(3, 2, 2, 2)
+    for f in (
+        lambda lib, x, w: lib.nn.functional.conv2d(x, w, stride=(2,), padding=[1]),
+        lambda lib, x, w: lib.nn.functional.max_pool2d(x, 2, stride=[]),
+        lambda lib, x, w: lib.nn.functional.avg_pool2d(x, (2,), stride=()),
+    ):
+        ours = f(rg, rg.tensor(x, device=device), rg.tensor(w, device=device))
+        theirs = f(torch, torch.tensor(x), torch.tensor(w))
+        np.testing.assert_allclose(array(ours), array(theirs), rtol=1e-4, atol=1e-5)
+
+
+def test_instance_norm_without_parameters_takes_any_channels():
+    x = data(2, 4, 5)
+    results = []
+    for lib in (rg, torch):
+        with pytest.warns(UserWarning, match="num_features|3 channels"):
+            results.append(array(lib.nn.InstanceNorm1d(3)(lib.tensor(x))))
+        with pytest.raises(ValueError):
+            lib.nn.InstanceNorm1d(3, affine=True)(lib.tensor(x))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
 def test_embedding(device):
@@ -165,8 +206,33 @@ def test_embedding(device):
         2,
         3,
     )
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        nn.Embedding(5, 3, max_norm=1.0)
+
+
+@pytest.mark.parametrize("kwargs", [
+    {"max_norm": 1.0}, {"max_norm": 0.7, "norm_type": 1.0}, {"max_norm": 0.5, "norm_type": 3.0},
+    {"scale_grad_by_freq": True}, {"scale_grad_by_freq": True, "padding_idx": 3, "max_norm": 2.0},
+])  # fmt: skip
+def test_embedding_limits_norms_and_gradients(kwargs, device):
+    index = np.array([[1, 3, 3], [0, 1, 3]])
+    module, twin = nn.Embedding(5, 3, **kwargs), torch.nn.Embedding(5, 3, **kwargs)
+    compare(module, twin, [index], device)
+    assert repr(module) == repr(twin)
+    np.testing.assert_allclose(array(module.weight), array(twin.weight), rtol=1e-5)
+    table = data(5, 3)
+    ours = nn.Embedding.from_pretrained(rg.tensor(table), False, **kwargs)
+    theirs = torch.nn.Embedding.from_pretrained(torch.tensor(table), False, **kwargs)
+    compare(ours, theirs, [index], device)
+
+
+def test_embedding_is_told_what_is_wrong():
+    with pytest.raises(
+        IndexError, match=r"Embedding: index 7 at \(1, 0\) is out of range \[0, 5\)"
+    ):
+        nn.Embedding(5, 3)(rg.tensor([[1, 2], [7, 0]]))
+    with pytest.raises(IndexError, match=r"index 7 at \(0,\)"):
+        nn.Embedding(5, 3, max_norm=1.0)(rg.tensor([7]))
+    with pytest.raises(ValueError, match=r"\(5, 3\), got \(5, 4\)"):
+        nn.Embedding(5, 3, _weight=rg.ones(5, 4))
 
 
 def test_max_pool_indices_and_output_size(device):
@@ -199,6 +265,120 @@ def test_dropout(name, shape, block, device):
     assert array(layer.eval()(rg.ones(*shape, device=device))).min() == 1.0
     with pytest.raises(ValueError, match="between 0 and 1"):
         getattr(nn, name)(1.5)
+
+
+INPLACE = [
+    ("relu", ()), ("leaky_relu", (0.2,)), ("elu", (1.5,)), ("selu", ()), ("celu", (1.5,)),
+    ("relu6", ()), ("silu", ()), ("mish", ()), ("hardtanh", (-0.5, 0.7)), ("hardswish", ()),
+    ("hardsigmoid", ()), ("threshold", (0.1, 20.0)), ("rrelu", (0.1, 0.3)),
+    ("dropout", (0.5, False)), ("dropout", (1.0, True)), ("dropout2d", (1.0,)),
+    ("alpha_dropout", (0.5,)), ("alpha_dropout", (1.0, True)),
+    ("feature_alpha_dropout", (1.0, True)),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:dropout2d")
+@pytest.mark.parametrize("name, args", INPLACE)
+def test_in_place_functions_equal_torch(name, args, device):
+    results = []
+    for lib in (rg, torch):
+        where = {"device": device} if lib is rg else {}
+        f = getattr(lib.nn.functional, name)
+        x = lib.tensor(data(2, 3, 4) * 3, **where).requires_grad_()
+        h = x * 2
+        y = f(h, *args, inplace=True)
+        assert y is h
+        (y * lib.tensor(data(2, 3, 4, seed=1), **where)).sum().backward()
+        results.append((array(h), array(x.grad)))
+        if hasattr(lib.nn.functional, name + "_"):
+            h = x * 2
+            assert getattr(lib.nn.functional, name + "_")(h, *args) is h
+            np.testing.assert_array_equal(array(h), results[-1][0])
+        if args not in ((0.5, False), (0.5,)):  # these write nothing
+            with pytest.raises(RuntimeError, match="leaf"):
+                f(x, *args, inplace=True)
+    np.testing.assert_allclose(*(r[0] for r in results), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*(r[1] for r in results), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, args", [
+    *[(n, ()) for n in (
+        "ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "SiLU", "Mish", "Hardtanh",
+        "Hardswish", "Hardsigmoid", "RReLU", "Dropout", "Dropout1d", "Dropout2d", "AlphaDropout",
+        "FeatureAlphaDropout",
+    )],
+    ("Threshold", (0.1, 20.0)),
+])  # fmt: skip
+def test_in_place_modules(name, args):
+    layer, twin = (
+        getattr(nn, name)(*args, inplace=True),
+        getattr(torch.nn, name)(*args, inplace=True),
+    )
+    assert repr(layer) == repr(twin)
+    x = rg.tensor(data(2, 3, 4))
+    assert layer(x) is x
+    for attribute in ("min_val", "max_val"):
+        assert getattr(layer, attribute, None) == getattr(twin, attribute, None)
+
+
+def test_feature_alpha_dropout_and_rrelu_draw(device):
+    rg.manual_seed(0)
+    y = array(nn.FeatureAlphaDropout(0.3)(rg.ones(100, 50, 4, device=device)))
+    assert (y == y[..., :1]).all() and abs((y[..., 0] < 0).mean() - 0.3) < 0.02
+    slopes = array(nn.RReLU(0.1, 0.3)(rg.full((100, 100), -1.0, device=device)))
+    assert -0.3 <= slopes.min() < -0.29 and -0.11 < slopes.max() <= -0.1
+    assert abs(slopes.mean() + 0.2) < 0.01
+    assert array(nn.functional.gumbel_softmax(rg.zeros(2, 3), 1.0, True, 1e-10, 0)).sum() == 3
+
+
+HALF = [300.0, 400.0, -500.0, 10.0]
+
+
+def test_half_precision_does_not_overflow(device):
+    for make in (
+        lambda lib, x, y: lib.nn.functional.normalize(x),
+        lambda lib, x, y: lib.nn.functional.normalize(x, p=3.0),
+        lambda lib, x, y: lib.nn.functional.cosine_similarity(x, y),
+        lambda lib, x, y: lib.nn.functional.pairwise_distance(x, y),
+        lambda lib, x, y: lib.nn.functional.pairwise_distance(x, y, p=1.5),
+        lambda lib, x, y: lib.nn.functional.rms_norm(x, (4,)),
+    ):
+        results = []
+        for lib in (rg, torch):
+            where = {"device": device} if lib is rg else {}
+            x = lib.tensor([HALF], dtype=lib.float16, **where).requires_grad_()
+            y = lib.tensor([HALF[::-1]], dtype=lib.float16, **where)
+            out = make(lib, x, y)
+            assert out.dtype is lib.float16
+            out.sum().backward()
+            results.append((array(out), array(x.grad)))
+        np.testing.assert_allclose(results[0][0], results[1][0], rtol=2e-3)
+        fine = np.isfinite(results[1][1])  # torch's own gradient overflows in places
+        ours, theirs = results[0][1], results[1][1]
+        np.testing.assert_allclose(ours[fine], theirs[fine], rtol=0.05, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")
+def test_rms_norm_of_half_stays_half():
+    shown = []
+    for lib in (rg, torch):
+        out = lib.nn.RMSNorm(4)(lib.tensor(HALF, dtype=lib.float16))
+        assert out.dtype is lib.float16
+        shown.append(out.tolist())
+    np.testing.assert_allclose(*shown, rtol=2e-3)
+
+
+def test_norms_have_no_nan_gradient_at_zero(device):
+    for p in (0.5, 1.0, 2.0, 3.0, -1.0):
+        grads = []
+        for lib in (rg, torch):
+            where = {"device": device} if lib is rg else {}
+            x = lib.tensor([[0.0, -2, 3], [0, 0, 0]], **where).requires_grad_()
+            lib.nn.functional.pairwise_distance(x, x.detach() * 0, p=p, eps=0.0).sum().backward()
+            grads.append(array(x.grad))
+        np.testing.assert_allclose(*grads, rtol=1e-5)
+    with pytest.raises(TypeError, match=r"normalize[^\x00]*x\.float\(\)"):
+        nn.functional.normalize(rg.tensor([[3, 4]]))
 
 
 def test_alpha_dropout_keeps_mean_and_variance(device):
@@ -434,6 +614,15 @@ def test_init_bounds():
         ours = nn.init.dirac_(rg.empty(*shape), groups)
         theirs = torch.nn.init.dirac_(torch.empty(*shape), groups)
         assert array(ours).tolist() == theirs.tolist()
+    for shape in ((4, 6), (6, 4), (3, 2, 2), (8, 3, 3), (1, 5)):
+        q = nn.init.orthogonal_(rg.empty(*shape), gain=2.0).reshape(shape[0], -1)
+        q = q if q.shape[0] <= q.shape[1] else q.T
+        np.testing.assert_allclose(array(q @ q.T), 4 * np.eye(q.shape[0]), atol=1e-5)
+    # Uniform over all rotations: no entry has a preferred sign.
+    entries = [array(nn.init.orthogonal_(rg.empty(3, 3)))[0, 0] for _ in range(200)]
+    assert abs(np.mean(entries)) < 0.15 and abs(np.var(entries) - 1 / 3) < 0.1
+    with pytest.raises(ValueError, match="2 or more"):
+        nn.init.orthogonal_(rg.empty(3))
     for name in ("relu", "tanh", "selu", "sigmoid", "leaky_relu"):
         assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
     layer = nn.Linear(100, 50)
@@ -441,6 +630,23 @@ def test_init_bounds():
         assert 0.08 < p.abs().max().item() <= 0.1
     with pytest.raises(ValueError, match="2 or more dimensions"):
         nn.init.xavier_uniform_(rg.empty(3))
+
+
+@pytest.mark.filterwarnings("ignore:mean is more than 2 std")
+@pytest.mark.parametrize("mean, std, a, b", [
+    (5.0, 0.5, -1.0, 1.0), (-5.0, 0.5, -1.0, 1.0), (3.0, 1.0, -1.0, 1.0), (20.0, 1.0, -1.0, 1.0),
+    (0.0, 1.0, 2.5, 2.6), (1.0, 1.0, -2.0, 2.0), (0.0, 2.0, -0.1, 7.0),
+])  # fmt: skip
+def test_truncated_normal_equals_torch_in_distribution(mean, std, a, b, device):
+    rg.manual_seed(0)
+    torch.manual_seed(0)
+    for dtype, tol in (("float32", 0.02), ("float16", 0.02)):
+        ours = rg.empty(20000, dtype=getattr(rg, dtype), device=device)
+        x = array(nn.init.trunc_normal_(ours, mean, std, a, b)).astype(np.float64)
+        y = array(torch.nn.init.trunc_normal_(torch.empty(20000), mean, std, a, b))
+        assert x.min() >= a - 2e-3 and x.max() <= b + 2e-3
+        for q in (0.05, 0.25, 0.5, 0.75, 0.95):
+            assert abs(np.quantile(x, q) - np.quantile(y, q)) < tol * (y.max() - y.min())
 
 
 def test_clipping_equals_torch(device):
@@ -457,9 +663,28 @@ def test_clipping_equals_torch(device):
         torch.nn.utils.clip_grad_value_(theirs, 0.2)
         for p, q in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(array(p.grad), array(q.grad), rtol=1e-5)
+    for norm in (0.0, -1.0, 0.5, 3.0, float("-inf")):
+        tensors = [np.array([3, 0, -1], np.float32), np.array([2], np.float32)]
+        a = nn.utils.get_total_norm([rg.tensor(t, device=device) for t in tensors], norm)
+        b = torch.nn.utils.get_total_norm([torch.tensor(t) for t in tensors], norm)
+        assert a.item() == pytest.approx(b.item(), rel=1e-5)
+    assert nn.utils.clip_grad_norm_([], 1.0).item() == 0
     ours[0].grad = rg.full((3, 4), float("nan"), device=device)
     with pytest.raises(RuntimeError, match="cannot be clipped"):
         nn.utils.clip_grad_norm_(ours, 1.0, error_if_nonfinite=True)
+
+
+def test_clipping_half_precision_equals_torch(device):
+    results = []
+    for lib in (rg, torch):
+        where = {"device": device} if lib is rg else {}
+        p = lib.nn.Parameter(lib.zeros(4, dtype=lib.float16, **where))
+        p.grad = lib.tensor(HALF, dtype=lib.float16, **where)
+        norm = lib.nn.utils.clip_grad_norm_([p], 1.0, foreach=False)
+        assert norm.dtype is lib.float16
+        lib.nn.utils.clip_grads_with_norm_([p], 1.0, lib.tensor(4.0))
+        results.append([norm.item(), *p.grad.tolist()])
+    np.testing.assert_allclose(*results, rtol=2e-3)
 
 
 @pytest.mark.parametrize("make, message", [

@@ -143,7 +143,8 @@ def test_groups_closure_and_zero_grad():
 @pytest.mark.parametrize("make, kind, message", [
     (lambda p: optim.SGD([]), ValueError, "empty parameter list"),
     (lambda p: optim.SGD(p), TypeError, "iterable"),
-    (lambda p: optim.SGD([p, p]), ValueError, "twice"),
+    (lambda p: optim.SGD(nn.Linear(1, 1)), TypeError, r"model.parameters\(\)"),
+    (lambda p: optim.Adam([p], betas=(0.9,)), ValueError, "two numbers"),
     (lambda p: optim.SGD([p * 2]), ValueError, "non-leaf"),
     (lambda p: optim.SGD([3]), TypeError, "only optimize Tensors"),
     (lambda p: optim.SGD([{"params": {p}}]), TypeError, "ordered"),
@@ -156,6 +157,75 @@ def test_groups_closure_and_zero_grad():
 def test_constructors_refuse(make, kind, message):
     with pytest.raises(kind, match=message):
         make(nn.Parameter(rg.zeros(2)))
+
+
+def test_a_parameter_twice_is_updated_twice():
+    for name in ("SGD", "Adam"):
+        results = []
+        for lib in (rg, torch):
+            p = lib.nn.Parameter(lib.tensor([1.0, -2.0]))
+            more = {"foreach": False} if lib is torch else {}
+            with pytest.warns(UserWarning, match="parameter"):
+                optimizer = getattr(lib.optim, name)([p, p], lr=0.1, **more)
+            for _ in range(3):
+                optimizer.zero_grad()
+                (p**2).sum().backward()
+                optimizer.step()
+            results.append(p.tolist())
+        assert results[0] == pytest.approx(results[1], rel=1e-5)
+
+
+def own_optimizer(lib):
+    class Own(lib.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 1.0})
+
+        def step(self, closure=None):
+            with lib.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        p.sub_(p.grad * group["lr"])
+            return "stepped"
+
+    return Own([lib.nn.Parameter(lib.ones(1))])
+
+
+def test_step_hooks():
+    for lib in (rg, torch):
+        for optimizer in (own_optimizer(lib), lib.optim.SGD([lib.nn.Parameter(lib.ones(1))])):
+            seen, p = [], optimizer.param_groups[0]["params"][0]
+            p.grad = lib.ones(1)
+            pre = optimizer.register_step_pre_hook(lambda o, a, k, seen=seen: seen.append("pre"))
+            optimizer.register_step_post_hook(lambda o, a, k, seen=seen: seen.append("post"))
+            result = optimizer.step()
+            assert seen == ["pre", "post"] and result in ("stepped", None)
+            pre.remove()
+            optimizer.step()
+            assert seen == ["pre", "post", "post"]
+
+    class More(optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    p, seen = nn.Parameter(rg.ones(1)), []
+    more = More([p])
+    more.register_step_pre_hook(lambda o, args, kwargs: ((lambda: seen.append("new"),), kwargs))
+    more.step()
+    assert seen == ["new"] and more.steps_taken == 1
+
+
+def test_state_left_on_another_device_is_explained(gpu):
+    model = nn.Linear(2, 1)
+    optimizer = optim.Adam(model.parameters())
+    for place in ("cpu", gpu):
+        model.to(place)
+        model(rg.ones(1, 2, device=place)).sum().backward()
+        if place == "cpu":
+            optimizer.step()
+    with pytest.raises(RuntimeError, match=r"exp_avg on cpu[^\x00]*load_state_dict"):
+        optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
 
 
 def test_loading_the_wrong_state():
@@ -197,6 +267,12 @@ SCHEDULES = [
     ("SequentialLR", lambda s, o: s.SequentialLR(
         o, [s.LinearLR(o, 0.1, total_iters=5), s.CosineAnnealingLR(o, 20), s.ExponentialLR(o, 0.9)],
         milestones=[5, 25])),
+    ("SequentialLR-cycle", lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o, 0.1), s.OneCycleLR(o, 0.5, total_steps=60)], milestones=[5])),
+    ("SequentialLR-cyclic", lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o, 0.1), s.CyclicLR(o, 0.01, 0.5, 4)], milestones=[5])),
+    ("SequentialLR-factors", lambda s, o: s.SequentialLR(
+        o, [s.ExponentialLR(o, 0.9), s.MultiplicativeLR(o, lambda epoch: 0.8)], milestones=[5])),
     ("ChainedScheduler", lambda s, o: s.ChainedScheduler(
         [s.ConstantLR(o, 0.5, 4), s.ExponentialLR(o, 0.9), s.StepLR(o, 11)])),
 ]  # fmt: skip
@@ -251,6 +327,99 @@ def test_schedule_resumes(name, make):
         straight.step()
         resumed.step()
         assert a.param_groups[0]["lr"] == b.param_groups[0]["lr"]
+
+
+RESUMED = {
+    "LambdaLR": lambda s, o, e: s.LambdaLR(o, half, last_epoch=e),
+    "MultiplicativeLR": lambda s, o, e: s.MultiplicativeLR(o, lambda epoch: 0.9, last_epoch=e),
+    "StepLR": lambda s, o, e: s.StepLR(o, 3, 0.5, last_epoch=e),
+    "MultiStepLR": lambda s, o, e: s.MultiStepLR(o, [3, 7], 0.3, last_epoch=e),
+    "ExponentialLR": lambda s, o, e: s.ExponentialLR(o, 0.9, last_epoch=e),
+    "CosineAnnealingLR": lambda s, o, e: s.CosineAnnealingLR(o, 10, 0.01, last_epoch=e),
+    "WarmRestarts": lambda s, o, e: s.CosineAnnealingWarmRestarts(o, 5, 2, last_epoch=e),
+    "LinearLR": lambda s, o, e: s.LinearLR(o, 0.2, 0.9, 12, last_epoch=e),
+    "ConstantLR": lambda s, o, e: s.ConstantLR(o, 0.25, 8, last_epoch=e),
+    "PolynomialLR": lambda s, o, e: s.PolynomialLR(o, 30, 2.0, last_epoch=e),
+    "OneCycleLR": lambda s, o, e: s.OneCycleLR(o, 1.0, 30, cycle_momentum=False, last_epoch=e),
+    "CyclicLR": lambda s, o, e: s.CyclicLR(o, 0.01, 0.3, 6, cycle_momentum=False, last_epoch=e),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Seems like|Detected call")
+@pytest.mark.parametrize("name", RESUMED)
+def test_schedule_continues_after_an_epoch_as_torch(name):
+    seen = []
+    for lib, s in ((rg, schedules), (torch, torch_schedules)):
+        p = lib.nn.Parameter(lib.zeros(1))
+        first = lib.optim.SGD([p], lr=0.1)
+        schedule = RESUMED[name](s, first, -1)
+        for _ in range(5):
+            first.step()
+            schedule.step()
+        second = lib.optim.SGD([p], lr=0.1)
+        second.load_state_dict(first.state_dict())
+        resumed = RESUMED[name](s, second, schedule.last_epoch)
+        lrs = [second.param_groups[0]["lr"]]
+        for _ in range(8):
+            second.step()
+            resumed.step()
+            lrs.append(second.param_groups[0]["lr"])
+        seen.append(lrs)
+    assert seen[0] == pytest.approx(seen[1], rel=1e-9)
+
+
+def test_warm_restarts_go_on_from_a_fraction():
+    seen = []
+    for lib, s in ((rg, schedules), (torch, torch_schedules)):
+        optimizer = lib.optim.SGD([lib.nn.Parameter(lib.zeros(1))], lr=0.1)
+        schedule = s.CosineAnnealingWarmRestarts(optimizer, 4, 2)
+        lrs = []
+        for epoch in (2.5, None, None, None, 9.75, None, None, None):
+            schedule.step(epoch) if epoch else schedule.step()
+            lrs.append((schedule.last_epoch, round(schedule.get_last_lr()[0], 9)))
+        seen.append(lrs)
+    assert seen[0] == seen[1]
+
+
+def test_callable_objects_are_saved():
+    class Decay:
+        rate = 0.5
+
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, epoch):
+            self.calls += 1
+            return self.rate**epoch
+
+    for lib, s in ((rg, schedules), (torch, torch_schedules)):
+        for kind in ("LambdaLR", "MultiplicativeLR"):
+            optimizer = lib.optim.SGD([lib.nn.Parameter(lib.zeros(1))], lr=0.1)
+            optimizer.add_param_group({"params": [lib.nn.Parameter(lib.zeros(1))]})
+            schedule = getattr(s, kind)(optimizer, [Decay(), half])
+            state = schedule.state_dict()
+            assert state["lr_lambdas"][1] is None and list(state["lr_lambdas"][0]) == ["calls"]
+            state["lr_lambdas"][0]["calls"] = 77
+            schedule.load_state_dict(state)
+            assert schedule.lr_lambdas[0].calls == 77 and "lr_lambdas" in state
+
+
+def test_an_optimizer_of_ones_own_is_seen_to_step():
+    optimizer = own_optimizer(rg)
+    schedule = schedules.ExponentialLR(optimizer, 0.9)
+    optimizer.param_groups[0]["params"][0].grad = rg.ones(1)
+    optimizer.step()
+    schedule.step()  # a warning would fail
+
+
+def test_composed_schedules_refuse_a_plateau():
+    for lib, s in ((rg, schedules), (torch, torch_schedules)):
+        optimizer = lib.optim.SGD([lib.nn.Parameter(lib.zeros(1))], lr=0.1)
+        parts = [s.ExponentialLR(optimizer, 0.9), s.ReduceLROnPlateau(optimizer)]
+        for make in (lambda s=s, o=optimizer, p=parts: s.SequentialLR(o, p, [3]),
+                     lambda s=s, p=parts: s.ChainedScheduler(p)):  # fmt: skip
+            with pytest.raises(ValueError, match=r"does not support .*ReduceLROnPlateau"):
+                make()
 
 
 @pytest.mark.parametrize("kwargs", [

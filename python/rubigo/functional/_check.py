@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any, SupportsIndex
 
-from rubigo._core import ShapeError, Tensor
+from rubigo._core import ShapeError, Tensor, bfloat16, float16, is_grad_enabled
 
 
 def sized(value: Any, n: int, name: str) -> tuple[int, ...]:
-    """``n`` ints from one int or a sequence of ``n``."""
+    """``n`` ints from one int, alone or in a sequence, or a sequence of ``n``."""
     if type(value) is int:
         return (value,) * n
-    if isinstance(value, (tuple, list)) and len(value) == n:
-        items = tuple(value)
+    if isinstance(value, (tuple, list)) and len(value) in (1, n):
+        items = tuple(value) if len(value) == n else tuple(value) * n
         if all(isinstance(item, int) for item in items):
             return items
     elif isinstance(value, SupportsIndex):  # an integer of numpy's
         return (operator.index(value),) * n
     raise TypeError(f"{name} must be an int or {n} ints, got {value!r}")
+
+
+def into(input: Tensor, inplace: bool, op: Callable[..., Tensor], *args: Any) -> Tensor:
+    """``op(input, *args)``; ``inplace`` writes that into the input and returns it."""
+    if not inplace:
+        return op(input, *args)
+    # Backward may need what is overwritten.
+    kept = input.clone() if input.requires_grad and is_grad_enabled() else input
+    return input.copy_(op(kept, *args))
+
+
+def tensors(name: str, *values: Any) -> None:
+    """Refuses arrays, which no longer know how they came about."""
+    for value in values:
+        if not isinstance(value, Tensor):
+            hint = "\n  hint: rg.from_numpy(x)" if hasattr(value, "__array_interface__") else ""
+            raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}{hint}")
+
+
+def wide(x: Tensor) -> Tensor:
+    """Half precision as float32, for sums that would overflow; the rest as it is."""
+    return x.float() if x.dtype in (float16, bfloat16) else x
 
 
 def reduce(loss: Tensor, reduction: str) -> Tensor:
@@ -39,6 +62,7 @@ def check_reduction(reduction: str) -> None:
 
 def same_shape(name: str, input: Tensor, target: Tensor, what: str = "target") -> None:
     """Refuses to broadcast inside a loss: (8, 1) against (8,) would silently give (8, 8)."""
+    tensors(name, input, target)
     a, b = tuple(input.shape), tuple(target.shape)
     if a == b or b == ():
         return

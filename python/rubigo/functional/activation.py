@@ -6,31 +6,105 @@ from typing import TYPE_CHECKING
 
 import rubigo as rg
 from rubigo import _core
-from rubigo._core import (
-    Tensor,
-    hardsigmoid,
-    hardswish,
-    logsigmoid,
-    mish,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softsign,
-    tanh,
-    tanhshrink,
-)
+from rubigo._core import Tensor, logsigmoid, sigmoid, softsign, tanh, tanhshrink
+
+from ._check import into
 
 if TYPE_CHECKING:
     from rubigo._core import _DTypeLike
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6",
-    "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
-    "tanhshrink", "threshold",
+    "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
+    "hardswish", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid",
+    "mish", "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu", "selu_", "sigmoid",
+    "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold", "threshold_",
 ]  # fmt: skip
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(0, x)``; ``inplace`` writes the result into the input, here and below.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.relu(rg.tensor([-1.0, 2.0])).tolist()
+        [0.0, 2.0]
+    """
+    return input.relu_() if inplace else _core.relu(input)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(0, x), 6)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.relu6(rg.tensor([-1.0, 8.0])).tolist()
+        [0.0, 6.0]
+    """
+    return into(input, inplace, _core.relu6)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``scale * (max(0, x) + min(0, alpha (exp(x) - 1)))``, which keeps mean 0 and variance 1.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.selu(rg.tensor([0.0])).tolist()
+        [0.0]
+
+    Reference: Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
+    """
+    return into(input, inplace, _core.selu)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * sigmoid(x)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.silu(rg.tensor([0.0])).tolist()
+        [0.0]
+
+    Reference: Elfwing et al. 2017, https://arxiv.org/abs/1702.03118
+    """
+    return into(input, inplace, _core.silu)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * tanh(softplus(x))``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.mish(rg.tensor([0.0])).tolist()
+        [0.0]
+
+    Reference: Misra 2019, https://arxiv.org/abs/1908.08681
+    """
+    return into(input, inplace, _core.mish)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """``min(max(x + 3, 0), 6) / 6``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.hardsigmoid(rg.tensor([-3.0, 0.0, 3.0])).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return into(input, inplace, _core.hardsigmoid)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``x * min(max(x + 3, 0), 6) / 6``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.hardswish(rg.tensor([0.0, 3.0])).tolist()
+        [0.0, 3.0]
+
+    Reference: Howard et al. 2019, https://arxiv.org/abs/1905.02244
+    """
+    return into(input, inplace, _core.hardswish)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -48,7 +122,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return _core.gelu(input, approximate=approximate)
 
 
-def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
     Example:
@@ -56,10 +130,10 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
         >>> rg.nn.functional.elu(rg.tensor([2.0, 0.0])).tolist()
         [2.0, 0.0]
     """
-    return _core.elu(input, alpha)
+    return into(input, inplace, _core.elu, alpha)
 
 
-def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``.
 
     Example:
@@ -69,10 +143,10 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("celu: alpha must not be zero")
-    return _core.celu(input, alpha)
+    return into(input, inplace, _core.celu, alpha)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``negative_slope * x``.
 
     Example:
@@ -80,7 +154,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
         >>> rg.nn.functional.leaky_relu(rg.tensor([2.0, -2.0]), 0.5).tolist()
         [2.0, -1.0]
     """
-    return _core.leaky_relu(input, negative_slope)
+    return into(input, inplace, _core.leaky_relu, negative_slope)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -105,7 +179,9 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return _core.softplus(input, beta, threshold)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """``x`` cut off below ``min_val`` and above ``max_val``.
 
     Example:
@@ -115,7 +191,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    return _core.hardtanh(input, min_val, max_val)
+    return into(input, inplace, _core.hardtanh, min_val, max_val)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -142,7 +218,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return _core.softshrink(input, lambd)
 
 
-def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` where ``x > threshold``, else ``value``.
 
     Example:
@@ -150,7 +226,7 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
         >>> rg.nn.functional.threshold(rg.tensor([1.0, 3.0]), 2.0, 0.0).tolist()
         [0.0, 3.0]
     """
-    return _core.threshold(input, threshold, value)
+    return into(input, inplace, _core.threshold, threshold, value)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -205,13 +281,80 @@ def softmin(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
     return _core.softmax(-_cast(input, dtype), dim)
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """`leaky_relu` whose slope is drawn for each element in training, and the middle otherwise.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.rrelu(rg.tensor([2.0, -8.0]), 0.25, 0.75).tolist()
+        [2.0, -4.0]
+
+    Reference: Xu et al. 2015, https://arxiv.org/abs/1505.00853
+    """
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slope = rg.rand_like(input.detach()) * (upper - lower) + lower
+    return into(input, inplace, rg.mul, slope.masked_fill(input.detach() > 0, 1.0))
+
+
+def relu_(input: Tensor) -> Tensor:
+    """`relu` into the input."""
+    return input.relu_()
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` into the input."""
+    return elu(input, alpha, True)
+
+
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` into the input."""
+    return celu(input, alpha, True)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """`selu` into the input."""
+    return selu(input, True)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` into the input."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` into the input."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` into the input."""
+    return into(input, True, _core.threshold, threshold, value)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Tensor:
+    """`rrelu` into the input."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
     """A differentiable sample of a category: ``softmax((logits + g) / tau)``, ``g`` Gumbel noise.
 
     Args:
         logits: Unnormalised log probabilities.
         tau: Temperature; smaller is closer to one-hot.
         hard: Return the one-hot sample, with the gradient of the soft one.
+        eps: Not used, as in PyTorch.
         dim: The dimension of the categories.
 
     Example:

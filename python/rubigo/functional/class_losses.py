@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import rubigo as rg
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor
 
-from ._check import check_reduction, reduce, same_shape
+from ._check import check_reduction, reduce, same_shape, tensors
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div",
-    "multi_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "soft_margin_loss",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss",
+    "soft_margin_loss",
 ]  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def binary_cross_entropy(
 
     Args:
         input: Probabilities, any shape; checked to lie in [0, 1] on the CPU.
-        target: Same shape.
+        target: Same shape, likewise.
         weight: Broadcasts to that shape.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
@@ -86,15 +88,11 @@ def binary_cross_entropy(
     """
     same_shape("binary_cross_entropy", input, target)
     if input.numel() and str(input.device).startswith("cpu"):
-        x = input.detach()
-        low, high = x.min().item(), x.max().item()
-        if not (low >= 0.0 and high <= 1.0):
-            raise RuntimeError(
-                f"binary_cross_entropy: all elements of input should be between 0 and 1, "
-                f"got values from {low} to {high}\n"
-                "  hint: apply sigmoid, or use binary_cross_entropy_with_logits"
-            )
-    loss = -(target * _safe_log(input) + (1 - target) * _safe_log(1 - input))
+        hint = "apply sigmoid, or use binary_cross_entropy_with_logits"
+        _check_probabilities("input", input, hint)
+        _check_probabilities("target", target, "targets are probabilities, as 0.0 and 1.0")
+    other = 1 - input
+    loss = -(target * _safe_log(input, other) + (1 - target) * _safe_log(other, input))
     return reduce(loss if weight is None else loss * weight, reduction)
 
 
@@ -230,16 +228,58 @@ def multi_margin_loss(
     return reduce(hinge.mean(-1), reduction)
 
 
-def _safe_log(x: Tensor) -> Tensor:
-    """``max(log x, -100)``, with a gradient of at most 1e12 where log's own would be infinite."""
+def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """``sum_{y, j} max(0, 1 - x_y + x_j) / C`` over the right classes ``y`` and the wrong ``j``.
+
+    Args:
+        input: Scores, shape ``(N, C)`` or ``(C,)``.
+        target: The right classes of each sample first, then -1; same shape.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"`` (per sample).
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([[0.0, 1.0, 3.0]])
+        >>> rg.nn.functional.multilabel_margin_loss(x, rg.tensor([[2, -1, 0]])).item()
+        0.0
+    """
+    same_shape("multilabel_margin_loss", input, target)
+    if not input.numel():
+        return reduce(input.sum(-1), reduction)
+    # What stands behind the first -1 does not count.
+    listed = (target < 0).long().cumsum(-1) == 0
+    index = target.masked_fill(~listed, 0)
+    right = rg.zeros_like(target).scatter_add(-1, index, listed.long()) > 0
+    score = input.gather(-1, index).unsqueeze(-1)
+    hinge = (1 - score + input.unsqueeze(-2)).clamp(min=0)
+    counted = listed.unsqueeze(-1) & ~right.unsqueeze(-2)
+    return reduce(hinge.masked_fill(~counted, 0.0).sum((-2, -1)) / input.shape[-1], reduction)
+
+
+def _safe_log(x: Tensor, rest: Tensor) -> Tensor:
+    """``max(log x, -100)`` for ``rest = 1 - x``, with the gradient ``rest / max(x rest, 1e-12)``.
+
+    That is log's own but next to 0, where it is at most 1e12, and next to 1, where it falls to 0:
+    so the loss of a perfect prediction has the gradient 0.
+    """
     tiny = x < 1e-12
     line = x * 1e12
     floor = (x.log().clamp(min=-100.0) - line).detach()
-    return (line + floor).where(tiny, x.masked_fill(tiny, 1.0).log())
+    return (line + floor).where(tiny, x.masked_fill(tiny | (rest < 1e-12), 1.0).log())
+
+
+def _check_probabilities(what: str, values: Tensor, hint: str) -> None:
+    x = values.detach()
+    low, high = x.min().item(), x.max().item()
+    if not (low >= 0.0 and high <= 1.0):
+        raise RuntimeError(
+            f"binary_cross_entropy: all elements of {what} should be between 0 and 1, "
+            f"got values from {low} to {high}\n  hint: {hint}"
+        )
 
 
 def _check_classes(name: str, input: Tensor, target: Tensor, probabilities: bool) -> None:
     """Catches targets of a wrong shape or kind before anything is computed."""
+    tensors(name, input, target)
     shape = tuple(input.shape)
     if not shape:
         raise ShapeError(f"{name}: input must have a class dimension, got a 0-d tensor")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rubigo as rg
 from rubigo import _core
 from rubigo._core import Tensor
 
-from ._check import probability
+from ._check import into, probability
 
-__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d"]
+__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "feature_alpha_dropout"]
 
 # The value of selu far to the left: -scale * alpha.
 _SELU_FLOOR = -1.7580993408473766
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability ``p`` and scales the others by ``1 / (1 - p)``.
+
+    ``inplace`` writes the result into the input, here and below.
 
     Example:
         >>> import rubigo as rg
@@ -25,10 +29,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     Reference: Hinton et al. 2012, https://arxiv.org/abs/1207.0580
     """
     probability("dropout", p)
-    return _core.dropout(input, p, training)
+    if inplace and not training:
+        return input
+    return into(input, inplace, _core.dropout, p, training)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)``.
 
     Example:
@@ -38,10 +46,12 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """
     if input.dim() not in (2, 3):
         raise RuntimeError(f"dropout1d: expected 2 or 3 dimensions, got {input.dim()}")
-    return _channels("dropout1d", input, input.dim() - 1, p, training)
+    return _channels("dropout1d", input, input.dim() - 1, p, training, inplace)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Zeroes whole channels of ``(N, C, H, W)``; three dimensions are taken as ``(N, C, L)``.
 
     Example:
@@ -51,10 +61,12 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """
     if input.dim() not in (3, 4):
         raise RuntimeError(f"dropout2d: expected 3 or 4 dimensions, got {input.dim()}")
-    return _channels("dropout2d", input, 2, p, training)
+    return _channels("dropout2d", input, 2, p, training, inplace)
 
 
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
     """Dropout that keeps mean 0 and variance 1, for networks with `selu`.
 
     Example:
@@ -64,20 +76,44 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tens
 
     Reference: Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
     """
-    probability("alpha_dropout", p)
+    return _alpha("alpha_dropout", input, input.shape, p, training, inplace)
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """`alpha_dropout` of whole channels of ``(N, C, *)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.functional.feature_alpha_dropout(rg.ones(1, 2, 3), p=0.5).sum().item()
+        6.0
+    """
+    if input.dim() < 2:
+        raise RuntimeError(f"feature_alpha_dropout: expected 2 or more dims, got {input.dim()}")
+    shape = (*input.shape[:2], *(1 for _ in input.shape[2:]))
+    return _alpha("feature_alpha_dropout", input, shape, p, training, inplace)
+
+
+def _alpha(name: str, input: Tensor, shape: Any, p: float, training: bool, inplace: bool) -> Tensor:
+    """Alpha dropout that decides once for each element of ``shape``."""
+    probability(name, p)
     if not training or p == 0.0:
         return input
     if p == 1.0:
-        return input * 0.0
+        return into(input, inplace, rg.mul, 0.0)
     scale = ((1.0 - p) * (1.0 + p * _SELU_FLOOR**2)) ** -0.5
-    keep = rg.rand_like(input.detach()) >= p
-    return input.masked_fill(~keep, _SELU_FLOOR) * scale - scale * _SELU_FLOOR * p
+    drop = rg.rand(shape, dtype=input.dtype, device=input.device) < p
+    shift = -scale * _SELU_FLOOR * p
+    return into(input, inplace, lambda x: x.masked_fill(drop, _SELU_FLOOR) * scale + shift)
 
 
-def _channels(name: str, input: Tensor, lead: int, p: float, training: bool) -> Tensor:
+def _channels(
+    name: str, input: Tensor, lead: int, p: float, training: bool, inplace: bool
+) -> Tensor:
     probability(name, p)
     if not training or p == 0.0:
         return input
     shape = (*input.shape[:lead], *(1 for _ in input.shape[lead:]))
     mask = rg.ones(shape, dtype=input.dtype, device=input.device)
-    return input * _core.dropout(mask, p, True)
+    return into(input, inplace, rg.mul, _core.dropout(mask, p, True))

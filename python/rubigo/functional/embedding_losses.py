@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor
 
@@ -10,6 +12,7 @@ from .linear import pairwise_distance
 
 __all__ = [
     "cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss", "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]  # fmt: skip
 
 
@@ -117,4 +120,36 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = _core.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return reduce((near - far + margin).clamp(min=0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """`triplet_margin_loss` with any distance, `pairwise_distance` unless given.
+
+    Example:
+        >>> import rubigo as rg
+        >>> a, b = rg.zeros(1, 2), rg.ones(1, 2)
+        >>> rg.nn.functional.triplet_margin_with_distance_loss(
+        ...     a, b, a, distance_function=lambda x, y: (x - y).abs().sum(-1)
+        ... ).item()
+        3.0
+    """
+    name = "triplet_margin_with_distance_loss"
+    if margin <= 0:
+        raise ValueError(f"{name}: margin must be positive, got {margin}")
+    same_shape(name, anchor, positive, "positive")
+    same_shape(name, anchor, negative, "negative")
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = _core.minimum(far, distance(positive, negative))
     return reduce((near - far + margin).clamp(min=0), reduction)

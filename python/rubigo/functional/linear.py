@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import rubigo as rg
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor, linear, one_hot
+
+from ._check import wide
 
 __all__ = [
     "bilinear", "cosine_similarity", "embedding", "linear", "normalize", "one_hot",
@@ -43,13 +48,25 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return result if bias is None else result + bias
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """The rows of ``weight`` at the indices ``input``.
 
     Args:
         input: Integers, any shape ``(*)``.
         weight: Shape ``(num, dim)``.
         padding_idx: This row receives no gradient; may count from the end.
+        max_norm: Rows that are used are first scaled down to this norm, in place.
+        norm_type: Order of that norm.
+        scale_grad_by_freq: Divide a row's gradient by how often the row is used here.
+        sparse: Not supported: gradients are dense.
 
     Returns:
         Shape ``(*, dim)``.
@@ -60,12 +77,46 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         >>> rg.nn.functional.embedding(rg.tensor([1, 0]), table).tolist()
         [[2.0, 3.0], [0.0, 1.0]]
     """
+    if sparse:
+        raise NotImplementedError("embedding: sparse gradients are not supported")
+    rows = weight.shape[0]
     if padding_idx is not None:
-        rows = weight.shape[0]
         if not -rows <= padding_idx < rows:
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside {rows} rows")
         padding_idx %= rows
-    return _core.embedding(input, weight, padding_idx)
+    try:
+        if max_norm is not None:
+            _limit_rows(input.reshape(-1), weight, max_norm, norm_type)
+        result = _core.embedding(input, weight, padding_idx)
+    except IndexError as error:
+        raise _misplaced(input, rows, error) from None
+    if scale_grad_by_freq and result.requires_grad:
+        flat = input.reshape(-1)
+        counts = rg.bincount(flat, minlength=rows).index_select(0, flat)
+        counts = counts.reshape(input.shape).unsqueeze(-1).to(dtype=weight.dtype)
+        result.register_hook(lambda grad: grad / counts)
+        result = result.view_as(result)  # what the caller hooks comes before the division
+    return result
+
+
+def _limit_rows(index: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    with rg.no_grad():
+        rows = weight.index_select(0, index)
+        size = _norm("embedding", rows, norm_type, 1, keepdim=True)
+        factor = (max_norm / (size + 1e-7)).masked_fill(size <= max_norm, 1.0)
+        weight.index_copy_(0, index, rows * factor)
+
+
+def _misplaced(input: Tensor, rows: int, error: IndexError) -> IndexError:
+    """Says which index is wrong, where."""
+    wrong = ((input < 0) | (input >= rows)).nonzero().tolist()
+    if not wrong:
+        return error
+    place = tuple(wrong[0])
+    return IndexError(
+        f"index {input[place].item()} at {place} is out of range [0, {rows})\n"
+        f"  hint: the table needs a row for every index, up to {int(input.max())}"
+    )
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
@@ -76,7 +127,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         >>> rg.nn.functional.normalize(rg.tensor([[3.0, 4.0]]), p=1.0).sum().item()
         1.0
     """
-    return input / _norm(input, p, dim, keepdim=True).clamp(min=eps)
+    x = wide(input)
+    return (x / _norm("normalize", x, p, dim, keepdim=True).clamp(min=eps)).to(input.dtype)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -88,9 +140,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         >>> rg.nn.functional.cosine_similarity(x, -x).tolist()
         [-1.0]
     """
-    n1 = _norm(x1, 2.0, dim, keepdim=True).clamp(min=eps)
-    n2 = _norm(x2, 2.0, dim, keepdim=True).clamp(min=eps)
-    return ((x1 / n1) * (x2 / n2)).sum(dim)
+    a, b = wide(x1), wide(x2)
+    n1 = _norm("cosine_similarity", a, 2.0, dim, keepdim=True).clamp(min=eps)
+    n2 = _norm("cosine_similarity", b, 2.0, dim, keepdim=True).clamp(min=eps)
+    return ((a / n1) * (b / n2)).sum(dim).to(rg.promote_types(x1.dtype, x2.dtype))
 
 
 def pairwise_distance(
@@ -104,7 +157,8 @@ def pairwise_distance(
         >>> round(d.item(), 3)
         2.0
     """
-    return _norm(x1 - x2 + eps, p, -1, keepdim)
+    gap = x1 - x2 + eps
+    return _norm("pairwise_distance", wide(gap), p, -1, keepdim).to(gap.dtype)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -143,16 +197,17 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return x.reshape(*lead, c * r * r, h // r, w // r)
 
 
-def _norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+def _norm(name: str, x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
     """The p-norm along one dimension, with gradient 0 (not NaN) at 0."""
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: expected floating point, got {x.dtype}\n  hint: x.float()")
+    if p in (0, 1, 2, math.inf, -math.inf):
+        return _core.vector_norm(x, p, dim, keepdim)
     size = x.abs()
-    if p == 1:
-        return size.sum(dim, keepdim=keepdim)
-    if p == float("inf"):
-        return size.amax(dim, keepdim=keepdim)
-    if p <= 0:
-        raise ValueError(f"the norm's order must be positive, got {p}")
-    total = (size.square() if p == 2 else size.pow(p)).sum(dim, keepdim=keepdim)
-    zero = total == 0
-    root = total.masked_fill(zero, 1.0).pow(1.0 / p)
-    return root.masked_fill(zero, 0.0)
+    zero = size == 0
+    powers = size.masked_fill(zero, 1.0).pow(p).masked_fill(zero, 0.0 if p > 0 else math.inf)
+    total = powers.sum(dim, keepdim=keepdim)
+    # A total of 0, or infinite for p below 0: the norm is 0, and flat for autograd.
+    flat = (total == 0) | (total == math.inf)
+    root = total.masked_fill(flat, 1.0).pow(1.0 / p)
+    return root.where(~flat, total.detach().pow(1.0 / p))

@@ -217,7 +217,8 @@ def adaptive_max_pool2d(
 
 def _windows(n: int, kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Any, Any]:
     kernel = sized(kernel_size, n, "kernel_size")
-    step = kernel if stride is None else sized(stride, n, "stride")
+    # PyTorch takes [] for None.
+    step = kernel if stride is None or stride in ([], ()) else sized(stride, n, "stride")
     return kernel, step, sized(padding, n, "padding")
 
 

@@ -23,6 +23,7 @@ from .activation_params import (
     Hardtanh,
     LeakyReLU,
     PReLU,
+    RReLU,
     Softplus,
     Softshrink,
     Threshold,
@@ -38,6 +39,7 @@ from .class_loss import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     KLDivLoss,
+    MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     NLLLoss,
@@ -61,6 +63,7 @@ from .dropout import (
     Dropout,
     Dropout1d,
     Dropout2d,
+    FeatureAlphaDropout,
 )
 from .embedding import Embedding
 from .linear import (
@@ -71,6 +74,7 @@ from .linear import (
     Linear,
     PairwiseDistance,
     PixelShuffle,
+    PixelUnshuffle,
     Unflatten,
 )
 from .loss import (
@@ -84,10 +88,23 @@ from .loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
 )
 from .module import Module
-from .norm import GroupNorm, LayerNorm, RMSNorm
-from .parameter import Parameter
+from .norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from .padding import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
+from .parameter import Buffer, Parameter
 from .pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -102,6 +119,7 @@ from .softmax import (
     GLU,
     LogSoftmax,
     Softmax,
+    Softmax2d,
     Softmin,
 )
 
@@ -123,6 +141,11 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
+    "Buffer",
+    "CircularPad1d",
+    "CircularPad2d",
+    "ConstantPad1d",
+    "ConstantPad2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -134,6 +157,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Embedding",
+    "FeatureAlphaDropout",
     "Flatten",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -151,6 +175,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -161,6 +186,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
@@ -170,16 +196,23 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RReLU",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softshrink",
@@ -188,7 +221,10 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "ZeroPad1d",
+    "ZeroPad2d",
     "functional",
     "init",
     "utils",

@@ -1,13 +1,11 @@
-"""Activations as layers.
-
-``inplace`` is accepted where PyTorch has it; the result is a new tensor in any case.
-"""
+"""Activations as layers. ``inplace=True`` writes the result into the input."""
 
 from __future__ import annotations
 
 from rubigo import functional as F
 from rubigo._core import Tensor
 
+from .activation_params import Hardtanh
 from .module import Layer
 
 
@@ -25,13 +23,13 @@ class ReLU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input)
+        return F.relu(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
 
 
-class ReLU6(Layer):
+class ReLU6(Hardtanh):
     """``min(max(0, x), 6)``.
 
     Example:
@@ -41,11 +39,10 @@ class ReLU6(Layer):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
+        super().__init__(0.0, 6.0, inplace)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu6(input)
+        return F.relu6(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -67,7 +64,7 @@ class SELU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.selu(input)
+        return F.selu(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -89,7 +86,7 @@ class SiLU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.silu(input)
+        return F.silu(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -111,7 +108,7 @@ class Mish(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.mish(input)
+        return F.mish(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -131,10 +128,7 @@ class Hardsigmoid(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardsigmoid(input)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        return F.hardsigmoid(input, self.inplace)
 
 
 class Hardswish(Layer):
@@ -153,10 +147,7 @@ class Hardswish(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardswish(input)
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        return F.hardswish(input, self.inplace)
 
 
 class Sigmoid(Layer):

@@ -1,7 +1,4 @@
-"""Activations with settings, as layers.
-
-``inplace`` is accepted where PyTorch has it; the result is a new tensor in any case.
-"""
+"""Activations with settings, as layers. ``inplace=True`` writes the result into the input."""
 
 from __future__ import annotations
 
@@ -13,6 +10,10 @@ from rubigo._core import Tensor
 
 from .module import Layer
 from .parameter import Parameter
+
+
+def _inplace(layer: Any) -> str:
+    return ", inplace=True" if layer.inplace else ""
 
 
 class GELU(Layer):
@@ -60,10 +61,10 @@ class ELU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.elu(input, self.alpha)
+        return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
+        return f"alpha={self.alpha}" + _inplace(self)
 
 
 class CELU(Layer):
@@ -86,10 +87,10 @@ class CELU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.celu(input, self.alpha)
+        return F.celu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
+        return f"alpha={self.alpha}" + _inplace(self)
 
 
 class LeakyReLU(Layer):
@@ -110,10 +111,40 @@ class LeakyReLU(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.leaky_relu(input, self.negative_slope)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+        return f"negative_slope={self.negative_slope}" + _inplace(self)
+
+
+class RReLU(Layer):
+    """`LeakyReLU` whose slope is drawn for each element in training, and the middle otherwise.
+
+    Args:
+        lower: The smallest slope.
+        upper: The largest slope.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.RReLU(0.25, 0.75).eval()(rg.tensor([2.0, -8.0])).tolist()
+        [2.0, -4.0]
+
+    Reference: Xu et al. 2015, https://arxiv.org/abs/1505.00853
+    """
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + _inplace(self)
 
 
 class Softplus(Layer):
@@ -161,10 +192,10 @@ class Hardtanh(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"min_val={self.min_val}, max_val={self.max_val}"
+        return f"min_val={self.min_val}, max_val={self.max_val}" + _inplace(self)
 
 
 class Hardshrink(Layer):
@@ -233,10 +264,10 @@ class Threshold(Layer):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.threshold(input, self.threshold, self.value)
+        return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold}, value={self.value}"
+        return f"threshold={self.threshold}, value={self.value}" + _inplace(self)
 
 
 class PReLU(Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import rubigo as rg
@@ -63,19 +64,35 @@ class _Running(Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # PyTorch's oldest files count no batches; the count then stays what it is.
+        if self.num_batches_tracked is not None:
+            state_dict.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def _check(self, input: Tensor, channel_dim: int) -> None:
         shape = tuple(input.shape)
         if len(shape) not in self._dims:
-            raise ValueError(f"expected input of shape {self._shape}, got shape {shape}")
+            family = type(self).__name__[:-2]
+            raise ValueError(
+                f"expected input of shape {self._shape}, got shape {shape}\n"
+                f"  hint: {family}1d is for vectors and sequences, {family}2d for images"
+            )
         if shape[channel_dim] != self.num_features:
             hint = f"make it {type(self).__name__}({shape[channel_dim]})"
             if shape[-1] == self.num_features:
                 hint = "the channels look last: move them with x.movedim(-1, 1)"
-            raise shape_error(
-                f"expected input with {self.num_features} channels, {self._shape}, "
-                f"got shape {shape}",
-                hint,
-            )
+            text = f"expected input with {self.num_features} channels, {self._shape}"
+            if self._unused():
+                warnings.warn(f"{text}, got shape {shape}\n  hint: {hint}", stacklevel=4)
+                return
+            raise shape_error(f"{text}, got shape {shape}", hint)
+
+    def _unused(self) -> bool:
+        """Whether nothing here has the size `num_features`."""
+        return False
 
     def extra_repr(self) -> str:
         return (
@@ -175,6 +192,9 @@ class _InstanceNorm(_Running):
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
         )
+
+    def _unused(self) -> bool:
+        return self.weight is None and self.running_mean is None
 
     def forward(self, input: Tensor) -> Tensor:
         batched = input.dim() == self._dims[-1]

@@ -233,3 +233,23 @@ class MultiMarginLoss(Loss):
             margin=self.margin,
             reduction=self.reduction,
         )
+
+
+class MultiLabelMarginLoss(Loss):
+    """``sum_{y, j} max(0, 1 - x_y + x_j) / C`` over right classes ``y`` and wrong ones ``j``.
+
+    Args:
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> loss = rg.nn.MultiLabelMarginLoss()
+        >>> loss(rg.tensor([[0.0, 1.0, 3.0]]), rg.tensor([[2, -1, 0]])).item()
+        0.0
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)

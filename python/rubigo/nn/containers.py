@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from rubigo._core import Tensor
 
-from .module import Layer, Module, indented
+from .module import Layer, Module, indented, shown
 from .parameter import Parameter
 
 
@@ -23,31 +23,25 @@ def _position(length: int, index: Any) -> int:
 class _Numbered(Module):
     """Modules under the names "0", "1", ...; what `Sequential` and `ModuleList` share."""
 
-    def _items(self) -> list[Any]:
-        return list(self._modules.values())
+    if TYPE_CHECKING:
 
-    def _refill(self, modules: Iterable[Any]) -> None:
-        modules = list(modules)
-        for name in list(self._modules):
-            delattr(self, name)
-        for i, module in enumerate(modules):
-            self.register_module(str(i), module)
+        def __getitem__(self, index: int | slice) -> Any: ...
 
     def __len__(self) -> int:
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._items())
+        return iter(list(self._modules.values()))
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, list(self._modules)[_position(len(self), index)], module)
 
     def __delitem__(self, index: int | slice) -> None:
-        items = self._items()
+        items = list(self)
         if not isinstance(index, slice):
             index = _position(len(items), index)
         del items[index]
-        self._refill(items)
+        _refill(self, items)
 
     def append(self, module: Module) -> Self:
         """Adds a module at the end."""
@@ -58,9 +52,9 @@ class _Numbered(Module):
         """Adds a module before position ``index``."""
         if not isinstance(module, Module):
             raise TypeError(f"expected a Module, got {type(module).__name__}")
-        items = self._items()
+        items = list(self)
         items.insert(operator.index(index), module)
-        self._refill(items)
+        _refill(self, items)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
@@ -69,11 +63,25 @@ class _Numbered(Module):
             self.append(module)
         return self
 
-    def pop(self, index: int = -1) -> Any:
-        """Removes and returns one module."""
-        module = self._items()[_position(len(self), index)]
+    def pop(self, index: int | slice = -1) -> Any:
+        """Removes and returns one module, or the several of a slice."""
+        removed = self[index]
         del self[index]
-        return module
+        return removed
+
+
+def _repeated(modules: Iterable[Any], count: int) -> list[Any]:
+    count = operator.index(count)
+    if count < 1:
+        raise ValueError(f"a Sequential can be repeated once or more, got {count}")
+    return list(modules) * count
+
+
+def _refill(parent: Module, modules: list[Any]) -> None:
+    for name in list(parent._modules):
+        delattr(parent, name)
+    for i, module in enumerate(modules):
+        parent.register_module(str(i), module)
 
 
 class Sequential(_Numbered, Layer):
@@ -93,6 +101,7 @@ class Sequential(_Numbered, Layer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
+        named: Iterable[tuple[str, Any]]
         if len(args) == 1 and isinstance(args[0], Mapping):
             named = args[0].items()
         else:
@@ -102,7 +111,7 @@ class Sequential(_Numbered, Layer):
 
     def forward(self, input: Any) -> Any:
         values = self.__dict__
-        for name, kind in self._slots.items():
+        for name, kind in self._rubigo_slots.items():
             if kind == "module":  # a subclass may hold parameters too
                 input = values[name](input)
         return input
@@ -110,7 +119,25 @@ class Sequential(_Numbered, Layer):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(dict(list(self._modules.items())[index]))
-        return self._items()[_position(len(self), index)]
+        return list(self)[_position(len(self), index)]
+
+    def __add__(self, other: Iterable[Module]) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return self.extend(other)
+
+    def __mul__(self, count: int) -> Sequential:
+        return Sequential(*_repeated(self, count))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, count: int) -> Self:
+        return self.extend(_repeated(self, count)[len(self) :])
 
 
 class ModuleList(_Numbered):
@@ -129,10 +156,17 @@ class ModuleList(_Numbered):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return type(self)(self._items()[index])
-        return self._items()[_position(len(self), index)]
+            return type(self)(list(self)[index])
+        return list(self)[_position(len(self), index)]
 
-    def _child_lines(self) -> list[str]:
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
+    def __repr__(self) -> str:
+        # Equal modules in a row share a line.
         lines, first = [], 0
         for text, same in groupby(indented(module) for module in self):
             count = len(list(same))
@@ -140,7 +174,7 @@ class ModuleList(_Numbered):
             many = f"({first}-{last}): {count} x {text}"
             lines.append(many if count > 1 else f"({first}): {text}")
             first = last + 1
-        return lines
+        return shown(self, lines)
 
 
 class ModuleDict(Module):
@@ -258,8 +292,19 @@ class ParameterList(Module):
             self.append(value)
         return self
 
+    def __add__(self, values: Iterable[Tensor]) -> ParameterList:
+        return ParameterList([*self, *values])
+
+    def __iadd__(self, values: Iterable[Tensor]) -> Self:
+        return self.extend(values)
+
     def extra_repr(self) -> str:
-        return ", ".join(str(tuple(p.shape)) for p in self)
+        return "\n".join(f"  ({i}): {_line(p, str(p.dtype))}" for i, p in enumerate(self))
+
+
+def _line(p: Tensor, kind: str) -> str:
+    place = "" if str(p.device) == "cpu" else f" ({p.device})"
+    return f"Parameter containing: [{kind} of size {'x'.join(map(str, p.shape))}{place}]"
 
 
 class ParameterDict(Module):
@@ -273,15 +318,17 @@ class ParameterDict(Module):
         ['shift', 'scale']
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] | None = None
+    ) -> None:
         super().__init__()
         self.update(parameters or {})
 
     def __getitem__(self, key: str) -> Any:
         return self._parameters[key]
 
-    def __setitem__(self, key: str, value: Tensor) -> None:
-        self.register_parameter(key, _parameter(value))
+    def __setitem__(self, key: str, value: Tensor | None) -> None:
+        self.register_parameter(key, None if value is None else _parameter(value))
 
     def __delitem__(self, key: str) -> None:
         if key not in self._parameters:
@@ -309,10 +356,63 @@ class ParameterDict(Module):
         """Names and parameters."""
         return self._parameters.items()
 
-    def update(self, parameters: Mapping[str, Tensor]) -> None:
+    def update(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
         """Adds or replaces parameters by name."""
-        for key, value in parameters.items():
+        for key, value in dict(parameters).items():
             self[key] = value
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name, or the default."""
+        return self._parameters.get(key, default)
+
+    def setdefault(self, key: str, default: Tensor | None = None) -> Any:
+        """The parameter of that name, which becomes the default if there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str) -> Any:
+        """Removes and returns one parameter."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Removes and returns the name and the parameter that came last."""
+        if not len(self):
+            raise KeyError("popitem(): the ParameterDict is empty")
+        key = list(self)[-1]
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Removes all parameters."""
+        for key in list(self):
+            del self[key]
+
+    def copy(self) -> ParameterDict:
+        """Another ParameterDict with the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Tensor | None = None) -> ParameterDict:
+        """A new ParameterDict with these names, all with the same value."""
+        new = ParameterDict()
+        for key in keys:
+            new.setdefault(key, default)
+        return new
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self))
+
+    def __or__(self, other: ParameterDict) -> ParameterDict:
+        return ParameterDict({**dict(self.items()), **dict(other.items())})
+
+    def __ror__(self, other: Mapping[str, Tensor]) -> ParameterDict:
+        return ParameterDict({**dict(other.items()), **dict(self.items())})
+
+    def __ior__(self, other: ParameterDict) -> Self:
+        self.update(other.items())
+        return self
+
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}: {tuple(p.shape)}" for name, p in self.items())
+        rows = [(key, p) for key, p in self.items() if p is not None]
+        return "\n".join(f"  ({key}): {_line(p, 'rubigo.nn.Parameter')}" for key, p in rows)

@@ -15,7 +15,7 @@ from . import init
 from .linear import check_sizes
 from .module import Layer
 from .parameter import Parameter
-from .trace import shape_error
+from .trace import dtype_error, shape_error
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -24,7 +24,8 @@ class _Conv(Layer):
     """What the four layers share: sizes, parameters, and what a wrong input is told."""
 
     _n: int  # spatial dimensions
-    _transposed = False
+    transposed = False
+    output_padding: tuple[int, ...]
 
     def __init__(
         self,
@@ -55,13 +56,14 @@ class _Conv(Layer):
         self.kernel_size: tuple[int, ...] = sized(kernel_size, self._n, "kernel_size")
         self.stride: tuple[int, ...] = sized(stride, self._n, "stride")
         self.dilation: tuple[int, ...] = sized(dilation, self._n, "dilation")
+        self.output_padding = (0,) * self._n
         self.groups = groups
         self.padding_mode = padding_mode
         for key in ("kernel_size", "stride", "dilation"):
             if min(getattr(self, key)) < 1:
                 raise ValueError(f"{name}: {key} must be at least 1, got {getattr(self, key)}")
         self.padding = self._checked_padding(padding)
-        pair = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
+        pair = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         shape = (pair[0], pair[1] // groups, *self.kernel_size)
         self.weight = Parameter(rg.empty(shape, device=device, dtype=dtype))
         self.register_parameter(
@@ -103,7 +105,14 @@ class _Conv(Layer):
             hint = "add a dimension with x.unsqueeze(1)" if len(shape) == n and c == 1 else None
             return shape_error(f"expected input of shape ({wanted}), got shape {shape}", hint)
         if shape[-n - 1] == c:
-            return error
+            wrong = dtype_error(input, self.weight)
+            if wrong is not None or self.transposed or "smaller than" not in str(error):
+                return wrong or error
+            return shape_error(
+                f"the kernel {self.kernel_size} does not fit an input of shape {shape} "
+                f"with padding {self.padding} and dilation {self.dilation}",
+                "use a smaller kernel_size, more padding, or fewer layers that shrink the input",
+            )
         hint = f"make it {type(self).__name__}({shape[-n - 1]}, {self.out_channels}, ...)"
         if shape[-1] == c:
             order = (0, 2, 1) if n == 1 else (0, 3, 1, 2)
@@ -208,7 +217,7 @@ class Conv2d(_Forward):
 
 
 class _Transposed(_Conv):
-    _transposed = True
+    transposed = True
 
     if TYPE_CHECKING:
 
@@ -237,7 +246,7 @@ class _Transposed(_Conv):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
             padding_mode, device, dtype,
         )  # fmt: skip
-        self.output_padding: tuple[int, ...] = sized(output_padding, self._n, "output_padding")
+        self.output_padding = sized(output_padding, self._n, "output_padding")
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
         conv = F.conv_transpose1d if self._n == 1 else F.conv_transpose2d

@@ -12,6 +12,7 @@ from . import init
 from .linear import check_sizes
 from .module import Layer
 from .parameter import Parameter
+from .trace import shape_error
 
 
 class Embedding(Layer):
@@ -23,6 +24,10 @@ class Embedding(Layer):
         num_embeddings: Rows of the table.
         embedding_dim: Length of a row.
         padding_idx: This row starts at zero and is not trained; may count from the end.
+        max_norm: Rows are scaled down to this norm when they are used.
+        norm_type: Order of that norm.
+        scale_grad_by_freq: Divide a row's gradient by how often the batch uses it.
+        sparse: Not supported: gradients are dense.
         device: Where the table lives.
         dtype: Its type.
 
@@ -50,13 +55,8 @@ class Embedding(Layer):
     ) -> None:
         super().__init__()
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        for name, given in (
-            ("max_norm", max_norm is not None),
-            ("scale_grad_by_freq", scale_grad_by_freq),
-            ("sparse", sparse),
-        ):
-            if given:
-                raise NotImplementedError(f"Embedding: {name} is not supported")
+        if sparse:
+            raise NotImplementedError("Embedding: sparse gradients are not supported")
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(
@@ -66,7 +66,16 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
         if _weight is not None:
+            if tuple(_weight.shape) != (num_embeddings, embedding_dim):
+                raise shape_error(
+                    f"Embedding: _weight must have shape {(num_embeddings, embedding_dim)}, "
+                    f"got {tuple(_weight.shape)}"
+                )
             self.weight = Parameter(_weight)
             return
         self.weight = Parameter(rg.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
@@ -81,19 +90,39 @@ class Embedding(Layer):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
     ) -> Self:
         """A table with these rows, shape ``(num, dim)``, trained only without ``freeze``."""
         if embeddings.dim() != 2:
             raise ValueError(f"Embedding: expected a 2-d table, got {tuple(embeddings.shape)}")
         rows, columns = embeddings.shape
-        self = cls(rows, columns, padding_idx=padding_idx, _weight=embeddings)
+        self = cls(
+            rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings
+        )
         self.weight.requires_grad_(not freeze)
         return self
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type,
+            self.scale_grad_by_freq,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        if self.padding_idx is not None:
+            text += f", padding_idx={self.padding_idx}"
+        if self.max_norm is not None:
+            text += f", max_norm={self.max_norm}"
+        if self.norm_type != 2:
+            text += f", norm_type={self.norm_type}"
+        if self.scale_grad_by_freq:
+            text += f", scale_grad_by_freq={self.scale_grad_by_freq}"
+        return text

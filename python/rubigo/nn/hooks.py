@@ -18,15 +18,15 @@ class RemovableHandle:
 
     def __init__(self, table: dict[int, Any], hook: Any, first: bool = False) -> None:
         self._table = table
-        self._id = next(_ids)
-        table[self._id] = hook
+        self.id = next(_ids)
+        table[self.id] = hook
         if first:
-            for key in [k for k in table if k != self._id]:
+            for key in [k for k in table if k != self.id]:
                 table[key] = table.pop(key)
 
     def remove(self) -> None:
         """Takes the hook off; a second call does nothing."""
-        self._table.pop(self._id, None)
+        self._table.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -43,6 +43,10 @@ class Hooks:
         self.post: dict[int, tuple[Callable[..., Any], bool, bool]] = {}
         self.backward_pre: dict[int, Callable[..., Any]] = {}
         self.backward: dict[int, Callable[..., Any]] = {}
+        self.save_pre: dict[int, Callable[..., Any]] = {}
+        self.save_post: dict[int, Callable[..., Any]] = {}
+        self.load_pre: dict[int, Callable[..., Any]] = {}
+        self.load_post: dict[int, Callable[..., Any]] = {}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs `module.forward` inside its hooks."""
@@ -64,6 +68,9 @@ class Hooks:
                 _run_post(hook, with_kwargs, module, args, kwargs, None)
             raise
         return result if boundary is None else boundary.leave(result)
+
+
+NO_HOOKS = Hooks()  # for reading only
 
 
 def _run_pre(

@@ -71,7 +71,7 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Normal, restricted to ``[a, b]``, by the inverse of the distribution function.
+    """Normal, restricted to ``[a, b]``.
 
     Example:
         >>> import rubigo as rg
@@ -80,10 +80,36 @@ def trunc_normal_(
     """
     if std <= 0 or a > b:
         raise ValueError(f"trunc_normal_: needs std > 0 and a <= b, got {std}, {a}, {b}")
-    low, high = (math.erf((edge - mean) / (std * math.sqrt(2.0))) for edge in (a, b))
+    low, high = (a - mean) / std, (b - mean) / std
+    more = _optional(generator)
+    wide = tensor.dtype in (rg.float32, rg.float64)
     with rg.no_grad():
-        tensor.uniform_(low, high, **_optional(generator))
-        return tensor.copy_((tensor.erfinv() * (std * math.sqrt(2.0)) + mean).clamp(a, b))
+        x = tensor if wide else rg.empty_like(tensor, dtype=rg.float32)
+        if low > 2:
+            _tail_(x, low, high, more)
+        elif high < -2:
+            _tail_(x, -high, -low, more).neg_()
+        else:  # by the inverse of the distribution function
+            x.uniform_(math.erf(low / math.sqrt(2.0)), math.erf(high / math.sqrt(2.0)), **more)
+            x.copy_(x.erfinv() * math.sqrt(2.0))
+        return tensor.copy_((x * std + mean).clamp(a, b))
+
+
+def _tail_(x: Tensor, low: float, high: float, more: dict[str, Any]) -> Tensor:
+    """The standard normal within ``[low, high]`` with ``low`` far above 0.
+
+    The distribution function is flat there. So this draws from the density ``x exp(-x^2 / 2)``,
+    whose inverse is known, and keeps each with probability ``low / x``.
+    """
+    share = -math.expm1((low - high) * (low + high) / 2)
+    missing = rg.ones(x.shape, dtype=rg.bool, device=x.device)
+    while bool(missing.any()):
+        drawn = rg.empty_like(x).uniform_(**more)
+        drawn = (low * low - 2 * (drawn * -share).log1p()).sqrt()
+        kept = missing & (rg.empty_like(x).uniform_(**more) * drawn <= low)
+        x.copy_(drawn.where(kept, x))
+        missing = missing & ~kept
+    return x
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -242,6 +268,33 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         keys = rg.rand(*tensor.shape, device=tensor.device, **_optional(generator))
         rank = keys.argsort(0).argsort(0)
         return tensor.copy_(tensor.masked_fill(rank < zeros, 0.0))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Orthonormal rows or columns, whichever are fewer, of the tensor as ``(size(0), the rest)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> w = rg.nn.init.orthogonal_(rg.empty(2, 3))
+        >>> rg.allclose(w @ w.T, rg.eye(2), atol=1e-6)
+        True
+
+    Reference: Saxe et al. 2013, https://arxiv.org/abs/1312.6120
+    """
+    if tensor.dim() < 2:
+        raise ValueError(f"orthogonal_: expected 2 or more dimensions, got {tensor.dim()}")
+    if not tensor.numel():
+        return tensor
+    import numpy as np
+
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    with rg.no_grad():
+        drawn = rg.empty(rows, columns, dtype=rg.float64).normal_(**_optional(generator)).numpy()
+        q, r = np.linalg.qr(drawn.T if rows < columns else drawn)
+        # Without the signs of r the result would not be uniform: arXiv:math-ph/0609050.
+        q = q * np.sign(np.diag(r))
+        result = rg.from_numpy(np.ascontiguousarray(q.T if rows < columns else q)) * gain
+        return tensor.copy_(result.reshape(tensor.shape).to(tensor.device, tensor.dtype))
 
 
 def uniform_fan_in_(weight: Tensor, bias: Tensor | None) -> None:

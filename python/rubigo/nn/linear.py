@@ -13,7 +13,7 @@ from rubigo._core import Tensor
 from . import init
 from .module import Layer, Module
 from .parameter import Parameter
-from .trace import shape_error
+from .trace import dtype_error, shape_error
 
 
 def check_sizes(name: str, **sizes: Any) -> None:
@@ -92,7 +92,7 @@ class Linear(Layer):
     def _explained(self, input: Tensor, error: Exception) -> Exception:
         shape, n = tuple(input.shape), self.in_features
         if shape and shape[-1] == n:
-            return error
+            return dtype_error(input, self.weight) or error
         hint = f"make it Linear({shape[-1] if shape else 1}, {self.out_features}), or reshape"
         if len(shape) > 2 and math.prod(shape[1:]) == n:
             hint = "flatten the input first: x.flatten(1), or nn.Flatten() before this layer"
@@ -236,6 +236,26 @@ class PixelShuffle(Layer):
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
+
+
+class PixelUnshuffle(Layer):
+    """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``; undoes `PixelShuffle`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> tuple(rg.nn.PixelUnshuffle(2)(rg.ones(1, 1, 6, 6)).shape)
+        (1, 4, 3, 3)
+    """
+
+    def __init__(self, downscale_factor: int) -> None:
+        super().__init__()
+        self.downscale_factor = downscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pixel_unshuffle(input, self.downscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"downscale_factor={self.downscale_factor}"
 
 
 class CosineSimilarity(Module):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rubigo import functional as F
 from rubigo._core import Tensor
 
+from .linear import PairwiseDistance
 from .module import Module
 
 
@@ -289,6 +291,51 @@ class TripletMarginLoss(Loss):
             margin=self.margin,
             p=self.p,
             eps=self.eps,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """`TripletMarginLoss` with any distance.
+
+    Args:
+        distance_function: From two tensors to their distances; `PairwiseDistance` if None.
+        margin: How much farther the negative should be.
+        swap: Use ``d(positive, negative)`` where it is smaller.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> loss = rg.nn.TripletMarginWithDistanceLoss(
+        ...     distance_function=lambda x, y: (x - y).abs().sum(-1)
+        ... )
+        >>> loss(rg.zeros(1, 2), rg.ones(1, 2), rg.zeros(1, 2)).item()
+        3.0
+    """
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        if margin <= 0:
+            raise ValueError(f"margin must be greater than 0, got {margin}")
+        self.distance_function: Any = distance_function or PairwiseDistance()
+        self.margin = margin
+        self.swap = swap
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
             swap=self.swap,
             reduction=self.reduction,
         )

@@ -1,7 +1,8 @@
 """`Module`: a container of parameters, buffers and other modules, and a function.
 
 Registered values are plain attributes, so reading one costs what reading any attribute costs;
-`_slots` remembers in order which names are registered and as what.
+`_rubigo_slots` remembers in order which names are registered and as what. What works on it are
+functions of this file, not methods: every other name belongs to those who write a Module.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import rubigo as rg
 from rubigo._core import Tensor
 
 from . import state, trace
-from .hooks import Hooks, RemovableHandle
-from .parameter import Parameter
+from .hooks import NO_HOOKS, Hooks, RemovableHandle
+from .parameter import Buffer, Parameter
 
 _PARAMETER, _BUFFER, _HIDDEN_BUFFER, _MODULE = "parameter", "buffer", "hidden buffer", "module"
 _BUFFERS = (_BUFFER, _HIDDEN_BUFFER)
@@ -44,9 +45,12 @@ class Module:
     """
 
     training: bool
+    _version: int = 1
+    _rubigo_slots: dict[str, str]
+    _rubigo_hooks: Hooks | None
 
     def __init__(self) -> None:
-        self.__dict__.update(training=True, _slots={}, _hooks=None)
+        self.__dict__.update(training=True, _rubigo_slots={}, _rubigo_hooks=None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; every subclass writes its own."""
@@ -54,9 +58,9 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self._hooks is None:
+            if self._rubigo_hooks is None:
                 return self.forward(*args, **kwargs)
-            return self._hooks.call(self, args, kwargs)
+            return self._rubigo_hooks.call(self, args, kwargs)
         except Exception as error:
             trace.annotate(error, self)
             raise
@@ -68,17 +72,16 @@ class Module:
     # Registration
 
     def __setattr__(self, name: str, value: Any) -> None:
-        slots = self.__dict__.get("_slots")
-        if isinstance(value, (Parameter, Module)) and slots is None:
-            raise AttributeError(
-                f"cannot assign {name!r} before Module.__init__() has run\n"
-                f"  hint: call super().__init__() first in {type(self).__name__}.__init__"
-            )
+        slots = self.__dict__.get("_rubigo_slots")
+        if isinstance(value, (Parameter, Buffer, Module)) and slots is None:
+            raise state.not_initialised(self)
         kind = slots.get(name) if slots else None
         if isinstance(value, Parameter):
-            self._register(name, value, _PARAMETER)
+            register(self, name, value, _PARAMETER)
         elif isinstance(value, Module) and kind != _PARAMETER:
-            self._register(name, value, _MODULE)
+            register(self, name, value, _MODULE)
+        elif isinstance(value, Buffer) and kind != _PARAMETER:
+            register(self, name, value, _BUFFER if value.persistent else _HIDDEN_BUFFER)
         elif kind is None:
             object.__setattr__(self, name, value)
         elif value is None or (kind in _BUFFERS and isinstance(value, Tensor)):
@@ -89,33 +92,15 @@ class Module:
             raise TypeError(f"cannot assign {got} to {kind} {name!r}: {wanted} or None expected")
 
     def __delattr__(self, name: str) -> None:
-        self._slots.pop(name, None)
+        slots_of(self).pop(name, None)
         object.__delattr__(self, name)
-
-    def _register(self, name: str, value: Any, kind: str) -> None:
-        if self._slots.get(name) != kind:
-            self._slots.pop(name, None)
-            self._slots[name] = kind
-        self.__dict__[name] = value
-
-    def _check_name(self, name: str, kind: str) -> None:
-        if "_slots" not in self.__dict__:
-            raise AttributeError(
-                f"cannot register {kind} {name!r} before Module.__init__() has run"
-            )
-        if not isinstance(name, str):
-            raise TypeError(f"{kind} name must be a str, got {type(name).__name__}")
-        if "." in name or name == "":
-            raise KeyError(f"{kind} name must not be empty or contain a dot, got {name!r}")
-        if hasattr(self, name) and name not in self._slots:
-            raise KeyError(f"attribute {name!r} already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Adds a parameter; None reserves the name without one."""
-        self._check_name(name, _PARAMETER)
+        check_name(self, name, _PARAMETER)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"{name!r} must be a Parameter or None, got {type(param).__name__}")
-        self._register(name, param, _PARAMETER)
+        register(self, name, param, _PARAMETER)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that moves and is saved with the module but is not trained.
@@ -125,43 +110,45 @@ class Module:
             tensor: Its value; None reserves the name.
             persistent: Whether it is part of `state_dict`.
         """
-        self._check_name(name, _BUFFER)
+        check_name(self, name, _BUFFER)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"{name!r} must be a Tensor or None, got {type(tensor).__name__}")
-        self._register(name, tensor, _BUFFER if persistent else _HIDDEN_BUFFER)
+        register(self, name, tensor, _BUFFER if persistent else _HIDDEN_BUFFER)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Adds a child module; same as `add_module`."""
-        self._check_name(name, _MODULE)
+        check_name(self, name, _MODULE)
+        if isinstance(module, type):
+            made = module.__name__
+            raise TypeError(
+                f"{name!r} must be a Module or None, got the class {made}\n"
+                f"  hint: make one with {made}()"
+            )
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{name!r} must be a Module or None, got {type(module).__name__}")
-        self._register(name, module, _MODULE)
+        register(self, name, module, _MODULE)
 
     add_module = register_module
-
-    def _of_kind(self, *kinds: str) -> dict[str, Any]:
-        values = self.__dict__
-        return {name: values[name] for name, kind in self._slots.items() if kind in kinds}
 
     # PyTorch's private names, for code that reads them; writing goes through attributes.
     @property
     def _parameters(self) -> Mapping[str, Parameter | None]:
-        return MappingProxyType(self._of_kind(_PARAMETER))
+        return MappingProxyType(of_kind(self, _PARAMETER))
 
     @property
     def _buffers(self) -> Mapping[str, Tensor | None]:
-        return MappingProxyType(self._of_kind(*_BUFFERS))
+        return MappingProxyType(of_kind(self, *_BUFFERS))
 
     @property
     def _modules(self) -> Mapping[str, Module | None]:
-        return MappingProxyType(self._of_kind(_MODULE))
+        return MappingProxyType(of_kind(self, _MODULE))
 
     # Walking
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct children with their names, each once."""
         seen: set[int] = set()
-        for name, child in self._of_kind(_MODULE).items():
+        for name, child in of_kind(self, _MODULE).items():
             if child is not None and id(child) not in seen:
                 seen.add(id(child))
                 yield name, child
@@ -180,7 +167,7 @@ class Module:
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, child in self._of_kind(_MODULE).items():
+        for name, child in of_kind(self, _MODULE).items():
             if child is not None:
                 path = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(memo, path, remove_duplicate)
@@ -189,28 +176,11 @@ class Module:
         """This module and all below it."""
         return (module for _, module in self.named_modules())
 
-    def _named(
-        self, kinds: tuple[str, ...], prefix: str, recurse: bool, unique: bool
-    ) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=unique)
-            if recurse
-            else [(prefix, self)]
-        )
-        for path, module in modules:
-            for name, value in module._of_kind(*kinds).items():
-                if value is None or id(value) in seen:
-                    continue
-                if unique:
-                    seen.add(id(value))
-                yield (f"{path}.{name}" if path else name), value
-
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """The parameters with their dotted names; a shared one appears once, unless asked."""
-        return self._named((_PARAMETER,), prefix, recurse, remove_duplicate)
+        return named(self, (_PARAMETER,), prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once; what an optimizer takes."""
@@ -220,7 +190,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """The buffers with their dotted names."""
-        return self._named(_BUFFERS, prefix, recurse, remove_duplicate)
+        return named(self, _BUFFERS, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -230,47 +200,106 @@ class Module:
         """The module at a dotted path; the empty path is this module."""
         module = self
         for name in target.split(".") if target else ():
-            child = module._of_kind(_MODULE).get(name)
+            child = of_kind(module, _MODULE).get(name)
             if child is None:
-                known = ", ".join(module._of_kind(_MODULE)) or "none"
+                known = ", ".join(of_kind(module, _MODULE)) or "none"
                 raise AttributeError(
                     f"{type(module).__name__} has no child module {name!r} (children: {known})"
                 )
             module = child
         return module
 
-    def _get_value(self, target: str, *kinds: str) -> Any:
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts a module at a dotted path, whose parent exists.
+
+        Args:
+            target: The path.
+            module: What goes there.
+            strict: Replace only; refuse a name that is not there.
+        """
+        if not target:
+            raise ValueError("set_submodule needs the path of a submodule, got ''")
+        if not isinstance(module, Module):
+            raise ValueError(f"expected a Module, got {type(module).__name__}")
         path, _, name = target.rpartition(".")
-        module = self.get_submodule(path)
-        value = module._of_kind(*kinds).get(name)
-        if value is None:
-            raise AttributeError(f"{type(module).__name__} has no {kinds[0]} {name!r}")
-        return value
+        parent = self.get_submodule(path)
+        known = of_kind(parent, _MODULE)
+        if name not in known and (strict or hasattr(parent, name)):
+            raise AttributeError(f"{type(parent).__name__} has no child module {name!r}")
+        register(parent, name, module, _MODULE)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
-        return self._get_value(target, _PARAMETER)
+        return get_value(self, target, _PARAMETER)
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a dotted path."""
-        return self._get_value(target, *_BUFFERS)
+        return get_value(self, target, *_BUFFERS)
 
     # State
 
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+    def state_dict(
+        self,
+        *,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Any]:
         """Parameters and persistent buffers by dotted name, sharing storage with the module.
 
         Args:
-            prefix: Put before every name.
+            destination: The dict to fill; a new one if None.
+            prefix: Put before every name as it is: end it with a dot yourself.
             keep_vars: Return the parameters themselves, not detached tensors.
         """
-        named = self._named((_PARAMETER, _BUFFER), prefix.rstrip("."), True, False)
-        return {name: value if keep_vars else value.detach() for name, value in named}
+        found: dict[str, Any] = {} if destination is None else destination
+        hooks = seen_hooks(self)
+        for hook in list(hooks.save_pre.values()):
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(found, prefix, keep_vars)
+        for name, child in of_kind(self, _MODULE).items():
+            if child is not None:
+                child.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in list(hooks.save_post.values()):
+            if hook(self, found, prefix, {"version": self._version}) is not None:
+                raise RuntimeError("a state_dict post-hook must change the dict, and return None")
+        return found
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        """Adds what this module holds itself; PyTorch's name, to be overridden."""
+        for kind in (_PARAMETER, _BUFFER):
+            for name, value in of_kind(self, kind).items():
+                if value is not None:
+                    destination[prefix + name] = value if keep_vars else value.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            destination[prefix + state.EXTRA] = self.get_extra_state()
+
+    def get_extra_state(self) -> Any:
+        """What else `state_dict` holds; a subclass that writes this writes `set_extra_state` too.
+
+        Example:
+            >>> import rubigo as rg
+            >>> class Counter(rg.nn.Module):
+            ...     count = 3
+            ...     def get_extra_state(self):
+            ...         return self.count
+            ...     def set_extra_state(self, state):
+            ...         self.count = state
+            >>> Counter().state_dict()
+            {'_extra_state': 3}
+        """
+        raise RuntimeError(f"{type(self).__name__} has no get_extra_state(); write one")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes over what `get_extra_state` returned."""
+        raise RuntimeError(f"{type(self).__name__} has no set_extra_state(); write one")
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.LoadResult:
-        """Copies values in by name; either all of them or, when something is wrong, none.
+        """Copies values in by name; when something is wrong, all stays as it was.
 
         Args:
             state_dict: As `state_dict` returned it.
@@ -282,12 +311,38 @@ class Module:
         """
         return state.load(self, state_dict, strict, assign)
 
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Takes what belongs to this module itself; PyTorch's name, to be overridden."""
+        for hook in list(seen_hooks(self).load_pre.values()):
+            hook(
+                self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                error_msgs,
+            )  # fmt: skip
+        own = {**of_kind(self, _PARAMETER), **of_kind(self, _BUFFER)}
+        own = {name: value for name, value in own.items() if value is not None}
+        missing, unexpected = state.load_own(
+            self, own, state_dict, prefix, local_metadata, error_msgs
+        )
+        if strict:
+            missing_keys += missing
+            unexpected_keys += unexpected
+
     def train(self, mode: bool = True) -> Self:
         """Sets training mode here and below (dropout drops, batch norm learns its statistics)."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)  # which may be overridden, to keep a part frozen
         return self
 
     def eval(self) -> Self:
@@ -319,17 +374,39 @@ class Module:
         fn(self)
         return self
 
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Self:
-        state.convert(self, fn)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Replaces all tensors by what ``fn`` makes of them; PyTorch's name, to be overridden."""
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        state.convert(of_kind(self, _PARAMETER), of_kind(self, *_BUFFERS), self, fn)
         return self
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(
+        self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False
+    ) -> Self:
         """Moves parameters and buffers to a device, casts the floating ones to a dtype, in place.
 
-        Takes ``to(device)``, ``to(dtype)``, ``to(device, dtype)`` or ``to(tensor)``.
+        Takes ``to(device)``, ``to(dtype)``, ``to(device, dtype)`` or ``to(tensor)``, and then
+        ``non_blocking``, which changes nothing. If one fails, all stay as they were.
         """
         device, dtype = state.parse_to(args, device, dtype)
-        return self._apply(lambda t: state.moved(t, device, dtype))
+        return state.converted(self, lambda t: state.moved(t, device, dtype))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Moves to a device without the values, which are then anything."""
+        return self._apply(lambda t: rg.empty_like(t, device=device), recurse)
+
+    def type(self, dst_type: Any) -> Self:
+        """Casts all parameters and buffers, whole numbers too."""
+        return state.converted(self, lambda t: t.to(dtype=dst_type))
+
+    def share_memory(self) -> Self:
+        """Not supported: tensors are not shared between processes."""
+        raise NotImplementedError(
+            "share_memory: tensors are not shared between processes\n"
+            "  hint: threads share them as they are"
+        )
 
     def cpu(self) -> Self:
         """Moves everything to the CPU."""
@@ -357,11 +434,6 @@ class Module:
 
     # Hooks
 
-    def _own_hooks(self) -> Hooks:
-        if self._hooks is None:
-            self._hooks = Hooks()
-        return self._hooks
-
     @overload
     def register_forward_pre_hook(
         self,
@@ -382,7 +454,7 @@ class Module:
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, args)`` before `forward`; what it returns replaces the inputs."""
-        return RemovableHandle(self._own_hooks().pre, (hook, with_kwargs), prepend)
+        return RemovableHandle(hooks_of(self).pre, (hook, with_kwargs), prepend)
 
     @overload
     def register_forward_hook(
@@ -411,40 +483,141 @@ class Module:
         always_call: bool = False,
     ) -> RemovableHandle:
         """Runs ``hook(module, args, output)`` after `forward`; its result replaces the output."""
-        return RemovableHandle(self._own_hooks().post, (hook, with_kwargs, always_call), prepend)
+        return RemovableHandle(hooks_of(self).post, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(
         self, hook: Callable[[Any, Any], Any], prepend: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, grad_output)`` before the module's gradient is computed."""
-        return RemovableHandle(self._own_hooks().backward_pre, hook, prepend)
+        return RemovableHandle(hooks_of(self).backward_pre, hook, prepend)
 
     def register_full_backward_hook(
         self, hook: Callable[[Any, Any, Any], Any], prepend: bool = False
     ) -> RemovableHandle:
         """Runs ``hook(module, grad_input, grad_output)``; its result replaces ``grad_input``."""
-        return RemovableHandle(self._own_hooks().backward, hook, prepend)
+        return RemovableHandle(hooks_of(self).backward, hook, prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(module, prefix, keep_vars)`` before `state_dict`."""
+        return RemovableHandle(hooks_of(self).save_pre, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(module, state_dict, prefix, metadata)``, which may change the dict."""
+        return RemovableHandle(hooks_of(self).save_post, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)``.
+
+        Before this module's values are loaded; it may change the dict, as to rename keys.
+        """
+        return RemovableHandle(hooks_of(self).load_pre, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(module, result)`` after loading; it may change the lists of ``result``."""
+        return RemovableHandle(hooks_of(self).load_post, hook)
 
     # Display
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
     def extra_repr(self) -> str:
         """The text between the parentheses of this module's line; subclasses write their own."""
         return ""
 
     def __repr__(self) -> str:
-        lines = self._child_lines()
-        extra = self.extra_repr()
-        if not lines:
-            return f"{type(self).__name__}({extra})"
-        body = "\n  ".join([extra, *lines] if extra else lines)
-        return f"{type(self).__name__}(\n  {body}\n)"
-
-    def _child_lines(self) -> list[str]:
-        children = self._of_kind(_MODULE).items()
-        return [f"({name}): {indented(child)}" for name, child in children]
+        children = of_kind(self, _MODULE).items()
+        return shown(self, [f"({name}): {indented(child)}" for name, child in children])
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(n for n in self._slots if n.isidentifier())})
+        names = self.__dict__.get("_rubigo_slots", ())
+        return sorted({*super().__dir__(), *(n for n in names if n.isidentifier())})
+
+
+def slots_of(module: Module) -> dict[str, str]:
+    """What is registered in a module, in order, and as what."""
+    slots = module.__dict__.get("_rubigo_slots")
+    if slots is None:
+        raise state.not_initialised(module)
+    return slots
+
+
+def hooks_of(module: Module) -> Hooks:
+    """The hooks of a module, which gets a place for them with its first."""
+    if module._rubigo_hooks is None:
+        module._rubigo_hooks = Hooks()
+    return module._rubigo_hooks
+
+
+def seen_hooks(module: Module) -> Hooks:
+    """The hooks of a module, for reading only."""
+    slots_of(module)  # raises if there cannot be any
+    return module._rubigo_hooks or NO_HOOKS
+
+
+def register(module: Module, name: str, value: Any, kind: str) -> None:
+    """Makes a value an attribute that counts; a name keeps its place if its kind stays."""
+    slots = slots_of(module)
+    if slots.get(name) != kind:
+        slots.pop(name, None)
+        slots[name] = kind
+    module.__dict__[name] = value
+
+
+def check_name(module: Module, name: str, kind: str) -> None:
+    """Refuses names that are no names, or taken by something of another kind."""
+    slots = slots_of(module)
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} name must be a str, got {type(name).__name__}")
+    if "." in name or name == "":
+        raise KeyError(f"{kind} name must not be empty or contain a dot, got {name!r}")
+    kinds = _BUFFERS if kind in _BUFFERS else (kind,)
+    if hasattr(module, name) and slots.get(name) not in kinds:
+        raise KeyError(f"attribute {name!r} already exists")
+
+
+def of_kind(module: Module, *kinds: str) -> dict[str, Any]:
+    """What is registered in a module as one of these kinds."""
+    values = module.__dict__
+    return {name: values[name] for name, kind in slots_of(module).items() if kind in kinds}
+
+
+def named(
+    module: Module, kinds: tuple[str, ...], prefix: str, recurse: bool, unique: bool
+) -> Iterator[tuple[str, Any]]:
+    """Values of these kinds with their dotted names."""
+    seen: set[int] = set()
+    modules = (
+        module.named_modules(prefix=prefix, remove_duplicate=unique)
+        if recurse
+        else [(prefix, module)]
+    )
+    for path, part in modules:
+        for name, value in of_kind(part, *kinds).items():
+            if value is None or id(value) in seen:
+                continue
+            if unique:
+                seen.add(id(value))
+            yield (f"{path}.{name}" if path else name), value
+
+
+def get_value(module: Module, target: str, *kinds: str) -> Any:
+    """The value at a dotted path, which must be one of these kinds."""
+    path, _, name = target.rpartition(".")
+    owner = module.get_submodule(path)
+    value = of_kind(owner, *kinds).get(name)
+    if value is None:
+        raise AttributeError(f"{type(owner).__name__} has no {kinds[0]} {name!r}")
+    return value
+
+
+def shown(module: Module, children: list[str]) -> str:
+    """A module's text around the lines of its children."""
+    extra = [line for line in module.extra_repr().split("\n") if line]
+    name = module._get_name()
+    if not children and len(extra) < 2:
+        return f"{name}({''.join(extra)})"
+    return "\n  ".join([f"{name}(", *extra, *children]) + "\n)"
 
 
 def indented(child: Any) -> str:

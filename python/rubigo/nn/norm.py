@@ -108,8 +108,18 @@ class _LastDims(Affine):
         wanted = self.normalized_shape
         if tuple(input.shape[-len(wanted) :]) != wanted:
             raise shape_error(
-                f"expected input whose last dimensions are {wanted}, got shape {tuple(input.shape)}"
+                f"expected input whose last dimensions are {wanted}, "
+                f"got shape {tuple(input.shape)}",
+                self._hint(tuple(input.shape)),
             )
+
+    def _hint(self, shape: tuple[int, ...]) -> str:
+        count = len(self.normalized_shape)
+        if count == 1 and self.normalized_shape[0] in shape:
+            where = shape.index(self.normalized_shape[0])
+            return f"the features look not last: x.movedim({where}, -1)"
+        last = shape[-count:]
+        return f"make it {type(self).__name__}({last[0] if len(last) == 1 else last})"
 
 
 class LayerNorm(_LastDims):
@@ -204,3 +214,34 @@ class RMSNorm(_LastDims):
     def extra_repr(self) -> str:
         text = f"{self.normalized_shape}, eps={self.eps}"
         return f"{text}, elementwise_affine={self.elementwise_affine}"
+
+
+class LocalResponseNorm(Layer):
+    """``x / (k + alpha * mean(x^2 over size neighbouring channels))^beta``.
+
+    Args:
+        size: How many channels count as neighbours.
+        alpha: Factor of their mean square.
+        beta: Exponent.
+        k: What the mean square is added to.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.LocalResponseNorm(2, alpha=0.0)(rg.ones(1, 2, 3)).sum().item()
+        6.0
+
+    Reference: Krizhevsky et al. 2012, https://doi.org/10.1145/3065386
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

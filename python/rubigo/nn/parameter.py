@@ -1,7 +1,8 @@
-"""The tensor type that modules recognise as trainable."""
+"""The tensor types that modules recognise."""
 
 from typing import Any
 
+import rubigo as rg
 from rubigo._core import Tensor
 
 
@@ -11,7 +12,7 @@ class Parameter(Tensor):
     It shares storage with ``data``; operations on it give plain tensors.
 
     Args:
-        data: The values.
+        data: The values; None gives an empty tensor.
         requires_grad: Whether `backward()` fills ``grad``.
 
     Example:
@@ -22,14 +23,16 @@ class Parameter(Tensor):
         [3.0, 3.0]
     """
 
-    def __new__(cls, data: Tensor, requires_grad: bool = True) -> "Parameter":
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> "Parameter":
+        if data is None:  # to be filled later
+            data = rg.empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter: expected a Tensor, got {type(data).__name__}")
         self = super().__new__(cls, data)
         self.requires_grad_(requires_grad)
         return self
 
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         # All is done in __new__; this keeps `requires_grad` out of the native initialiser.
         pass
 
@@ -40,3 +43,34 @@ class Parameter(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return type(self), (self.detach(), self.requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that becomes a buffer when it is assigned to an attribute of a `Module`.
+
+    Args:
+        data: The values; None gives an empty tensor.
+        persistent: Whether `Module.state_dict` contains it.
+
+    Example:
+        >>> import rubigo as rg
+        >>> module = rg.nn.Module()
+        >>> module.mean = rg.nn.Buffer(rg.zeros(2))
+        >>> list(module.state_dict())
+        ['mean']
+    """
+
+    persistent: bool
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> "Buffer":
+        if data is None:
+            data = rg.empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Buffer: expected a Tensor, got {type(data).__name__}")
+        self = super().__new__(cls, data.detach())
+        self.requires_grad_(data.requires_grad)
+        self.persistent = persistent
+        return self
+
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
+        pass  # as in `Parameter`

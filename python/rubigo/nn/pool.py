@@ -6,6 +6,7 @@ from typing import Any
 
 from rubigo import functional as F
 from rubigo._core import Tensor
+from rubigo.functional._check import sized
 
 from .module import Layer, Module
 
@@ -78,7 +79,27 @@ class MaxPool2d(_MaxPool):
         return F.max_pool2d(input, *self._args())
 
 
-class AvgPool1d(Layer):
+class _AvgPool(Layer):
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride: Any = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(_AvgPool):
     """The mean of each window of a sequence.
 
     Args:
@@ -102,12 +123,10 @@ class AvgPool1d(Layer):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.stride: Any = kernel_size if stride is None else stride
-        self.padding = padding
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
+        kernel = sized(kernel_size, 1, "kernel_size")
+        step = kernel if stride is None else sized(stride, 1, "stride")
+        edge = sized(padding, 1, "padding")
+        super().__init__(kernel, step, edge, ceil_mode, count_include_pad)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.avg_pool1d(
@@ -115,11 +134,8 @@ class AvgPool1d(Layer):
             self.count_include_pad,
         )  # fmt: skip
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class AvgPool2d(AvgPool1d):
+class AvgPool2d(_AvgPool):
     """The mean of each window of an image; ``divisor_override`` replaces the window's size.
 
     Example:

@@ -6,6 +6,7 @@ from rubigo import functional as F
 from rubigo._core import Tensor
 
 from .module import Layer
+from .trace import shape_error
 
 
 class GLU(Layer):
@@ -54,6 +55,21 @@ class Softmax(Layer):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+class Softmax2d(Layer):
+    """`Softmax` over the channels of ``(N, C, H, W)`` or ``(C, H, W)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.Softmax2d()(rg.ones(2, 1, 1)).flatten().tolist()
+        [0.5, 0.5]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() not in (3, 4):
+            raise shape_error(f"expected 3 or 4 dimensions, got shape {tuple(input.shape)}")
+        return F.softmax(input, -3)
 
 
 class LogSoftmax(Layer):

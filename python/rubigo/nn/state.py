@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import rubigo as rg
 from rubigo._core import Tensor
 
+from .hooks import NO_HOOKS
 from .parameter import Parameter
 
 if TYPE_CHECKING:
     from .module import Module
+
+
+EXTRA = "_extra_state"  # the name of what `get_extra_state` returns
+
+
+def not_initialised(module: Module) -> AttributeError:
+    """The error of a module that is used before it is one."""
+    name = type(module).__name__
+    return AttributeError(
+        f"{name} is used before Module.__init__() has run\n"
+        f"  hint: call super().__init__() first in {name}.__init__"
+    )
 
 
 class LoadResult(NamedTuple):
@@ -20,49 +34,100 @@ class LoadResult(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return (
+            f"LoadResult(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        )
 
-def load(
-    module: Module, state_dict: Mapping[str, Tensor], strict: bool, assign: bool
-) -> LoadResult:
-    """Checks every name and shape first, then writes."""
+
+def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
+    """Loads module by module, as each says itself, and takes all back if anything is wrong."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"expected state_dict to be a dict, got {type(state_dict).__name__}")
-    own = module.state_dict(keep_vars=True)
-    missing = [name for name in own if name not in state_dict]
-    unexpected = [name for name in state_dict if name not in own]
-    problems = []
-    if strict and missing:
-        problems.append("missing: " + ", ".join(missing))
-    if strict and unexpected:
-        problems.append("unexpected: " + ", ".join(map(str, unexpected)))
+    result = LoadResult([], [])
+    errors: list[str] = []
+    undo: list[Callable[[], Any]] = []
+
+    def visit(part: Module, given: dict[str, Any], prefix: str) -> None:
+        about = {"assign_to_params_buffers": assign, "rubigo_undo": undo}
+        part._load_from_state_dict(given, prefix, about, True, *result, errors)
+        for name, child in part._modules.items():
+            if child is not None:
+                path = f"{prefix}{name}."
+                visit(child, {k: v for k, v in given.items() if k.startswith(path)}, path)
+        for hook in list((part._rubigo_hooks or NO_HOOKS).load_post.values()):
+            hook(part, result)
+
+    try:
+        visit(module, dict(state_dict), "")
+        problems = []
+        if strict and result.missing_keys:
+            problems.append("missing: " + ", ".join(result.missing_keys))
+        if strict and result.unexpected_keys:
+            problems.append("unexpected: " + ", ".join(result.unexpected_keys))
+        problems += errors
+        if problems:
+            report = "\n  ".join(problems)
+            raise RuntimeError(f"cannot load state_dict into {type(module).__name__}:\n  {report}")
+    except BaseException:
+        with rg.no_grad():
+            for action in reversed(undo):
+                action()
+        raise
+    return result
+
+
+def load_own(
+    module: Module,
+    own: dict[str, Tensor],
+    state_dict: dict[str, Any],
+    prefix: str,
+    about: dict[str, Any],
+    errors: list[str],
+) -> tuple[list[str], list[str]]:
+    """Loads what one module holds itself; the names that are missing, and those unexpected."""
+    undo = about.get("rubigo_undo", [])
+    missing = []
     for name, value in own.items():
-        if name not in state_dict:
+        key = prefix + name
+        if key not in state_dict:
+            missing.append(key)
             continue
-        new = state_dict[name]
+        new = state_dict[key]
         if not isinstance(new, Tensor):
-            problems.append(f"{name}: expected a Tensor, got {type(new).__name__}")
+            errors.append(f"{key}: expected a Tensor, got {type(new).__name__}")
         elif tuple(new.shape) != tuple(value.shape):
-            problems.append(
-                f"{name}: the model has shape {tuple(value.shape)}, "
+            errors.append(
+                f"{key}: the model has shape {tuple(value.shape)}, "
                 f"the state_dict has {tuple(new.shape)}"
             )
-    if problems:
-        report = "\n  ".join(problems)
-        raise RuntimeError(f"cannot load state_dict into {type(module).__name__}:\n  {report}")
-    with rg.no_grad():
-        for name, value in own.items():
-            if name in state_dict and assign:
-                _assign(module, name, value, state_dict[name])
-            elif name in state_dict:
-                value.copy_(state_dict[name])
-    return LoadResult(missing, unexpected)
-
-
-def _assign(module: Module, name: str, old: Tensor, new: Tensor) -> None:
-    path, _, attribute = name.rpartition(".")
-    if isinstance(old, Parameter) and not isinstance(new, Parameter):
-        new = Parameter(new, old.requires_grad)
-    setattr(module.get_submodule(path), attribute, new)
+        elif about.get("assign_to_params_buffers"):
+            if isinstance(value, Parameter) and not isinstance(new, Parameter):
+                new = Parameter(new, value.requires_grad)
+            undo.append(functools.partial(setattr, module, name, value))
+            setattr(module, name, new)
+        else:
+            undo.append(functools.partial(value.copy_, value.detach().clone()))
+            with rg.no_grad():
+                value.copy_(new)
+    extra = prefix + EXTRA
+    takes_extra = type(module).set_extra_state is not rg.nn.Module.set_extra_state
+    if takes_extra and extra in state_dict:
+        undo.append(functools.partial(module.set_extra_state, module.get_extra_state()))
+        module.set_extra_state(state_dict[extra])
+    elif takes_extra:
+        missing.append(extra)
+    known = {*own, *module._modules, *([EXTRA] if takes_extra else ())}
+    unexpected = []
+    for key in state_dict:
+        if key.startswith(prefix):
+            first, dot, _ = key[len(prefix) :].partition(".")
+            # What goes on after a dot must lead into a child, which sees to it itself.
+            if first not in known or bool(dot) != (first in module._modules):
+                unexpected.append(key)
+    return missing, unexpected
 
 
 def parse_to(args: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:
@@ -72,7 +137,7 @@ def parse_to(args: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:
             device, dtype = arg.device, arg.dtype
         elif isinstance(arg, type(rg.float32)):
             dtype = arg
-        else:
+        elif arg is not None and not isinstance(arg, bool):  # a bool is `non_blocking`
             device = arg
     if dtype is not None and not dtype.is_floating_point and not dtype.is_complex:
         raise TypeError(f"to() takes a floating or complex dtype, got {dtype}")
@@ -86,21 +151,38 @@ def moved(tensor: Tensor, device: Any, dtype: Any) -> Tensor:
     return tensor if device is None else tensor.to(device=device)
 
 
-def convert(module: Module, fn: Callable[[Tensor], Tensor]) -> None:
-    """Applies ``fn`` to all parameters, their gradients and buffers; parameters stay themselves."""
-    done: set[int] = set()
-    for part in module.modules():
-        for p in part._parameters.values():
-            if p is None or id(p) in done:
-                continue
-            done.add(id(p))
-            grad, p.grad = p.grad, None
+def convert(
+    parameters: dict[str, Any], buffers: dict[str, Any], module: Module, fn: Callable[..., Tensor]
+) -> None:
+    """Applies ``fn`` to parameters, their gradients and buffers; parameters stay themselves."""
+    for p in parameters.values():
+        if p is not None:
+            grad, p.grad = p.grad, None  # it would not fit in between
             p.data = fn(p.data)
             if grad is not None:
                 p.grad = fn(grad)
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                setattr(part, name, fn(buffer))
+    for name, buffer in buffers.items():
+        if buffer is not None:
+            setattr(module, name, fn(buffer))
+
+
+M = TypeVar("M", bound="Module")
+
+
+def converted(module: M, fn: Callable[[Tensor], Tensor]) -> M:
+    """`Module._apply`, taken back in all modules if it fails in one."""
+    parameters = [(p, p.data, p.grad) for p in module.parameters()]
+    buffers = [(part, name, b) for part in module.modules() for name, b in part._buffers.items()]
+    try:
+        return module._apply(fn)
+    except BaseException:
+        for p, data, grad in parameters:
+            p.grad = None
+            p.data = data
+            p.grad = grad
+        for part, name, buffer in buffers:
+            setattr(part, name, buffer)
+        raise
 
 
 def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:

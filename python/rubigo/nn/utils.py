@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import rubigo as rg
 from rubigo._core import Tensor
@@ -14,6 +16,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scales all gradients together so that their norm is at most ``max_norm``, in place.
 
@@ -22,6 +25,7 @@ def clip_grad_norm_(
         max_norm: The largest norm allowed.
         norm_type: Order of the norm; may be infinite.
         error_if_nonfinite: Raise if the norm is NaN or infinite.
+        foreach: Changes nothing: PyTorch chooses its kernels by it.
 
     Returns:
         The norm before scaling.
@@ -38,15 +42,33 @@ def clip_grad_norm_(
     Reference: Pascanu et al. 2012, https://arxiv.org/abs/1211.5063
     """
     grads = _grads(parameters)
-    with rg.no_grad():
-        total = get_total_norm(grads, norm_type, error_if_nonfinite)
-        factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
-        for grad in grads:
-            grad.mul_(factor.to(device=grad.device, dtype=grad.dtype))
-    return total
+    total = _wide_norm(grads, norm_type, error_if_nonfinite)
+    _scale(grads, max_norm, total)
+    return total.to(_dtype(grads))
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """`clip_grad_norm_` with a norm that is known, as of the gradients on several machines.
+
+    Example:
+        >>> import rubigo as rg
+        >>> p = rg.nn.Parameter(rg.zeros(2))
+        >>> p.grad = rg.tensor([3.0, 4.0])
+        >>> rg.nn.utils.clip_grads_with_norm_([p], 1.0, rg.tensor(10.0))
+        >>> [round(g, 3) for g in p.grad.tolist()]
+        [0.3, 0.4]
+    """
+    _scale(_grads(parameters), max_norm, total_norm)
+
+
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
     """Limits every gradient element to ``[-clip_value, clip_value]``, in place.
 
     Example:
@@ -64,7 +86,10 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 
 def get_total_norm(
-    tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all tensors, as if they were one vector.
 
@@ -73,29 +98,36 @@ def get_total_norm(
         >>> rg.nn.utils.get_total_norm([rg.tensor([3.0]), rg.tensor([4.0])]).item()
         5.0
     """
-    tensors = list(tensors)
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    return _wide_norm(tensors, norm_type, error_if_nonfinite).to(_dtype(tensors))
+
+
+def _wide_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    """The norm of the tensors' norms, in float32 at least: squares overflow in half precision."""
     if not tensors:
         return rg.tensor(0.0)
-    p = float(norm_type)
-    if not p > 0:
-        raise ValueError(f"norm_type must be positive, got {norm_type}")
-    device = tensors[0].device
+    p, device = float(norm_type), tensors[0].device
+    dtype = rg.promote_types(_dtype(tensors), rg.float32)
     with rg.no_grad():
-        if p == math.inf:
-            parts = [t.abs().max() for t in tensors if t.numel()]
-        elif p == 2:
-            parts = [t.square().sum() for t in tensors]
-        else:
-            parts = [t.abs().pow(p).sum() for t in tensors]
-        if not parts:
-            return rg.tensor(0.0, device=device)
-        stacked = rg.stack([part.to(device=device) for part in parts])
-        total = stacked.max() if p == math.inf else stacked.sum().pow(1.0 / p)
+        norms = [rg.norm(t.detach().to(dtype=dtype), p).to(device=device) for t in tensors]
+        total = rg.norm(rg.stack(norms), p)
         if error_if_nonfinite and not math.isfinite(total.item()):
             raise RuntimeError(
                 f"the total norm of order {p} is {total.item()}, so gradients cannot be clipped"
             )
     return total
+
+
+def _dtype(tensors: list[Tensor]) -> Any:
+    kinds = [t.dtype for t in tensors] or [rg.float32]
+    return functools.reduce(rg.promote_types, kinds)
+
+
+def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
+    with rg.no_grad():
+        factor = (float(max_norm) / (total + 1e-6)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(factor.to(device=grad.device, dtype=grad.dtype))
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -62,6 +62,8 @@ class Adam(Optimizer):
     @staticmethod
     def check(group: dict[str, Any]) -> None:
         at_least_zero(group, "lr", "eps", "weight_decay")
+        if len(group["betas"]) != 2:
+            raise ValueError(f"betas must be two numbers, got {group['betas']}")
         for i, beta in enumerate(group["betas"]):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"invalid beta parameter at index {i}: {beta} (must be in [0, 1))")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -9,7 +11,33 @@ from typing import Any
 
 import rubigo as rg
 from rubigo._core import Tensor
+from rubigo.nn.hooks import RemovableHandle
+from rubigo.nn.module import Module
 from rubigo.nn.state import zero_grad
+
+
+def _framed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts hooks and the count of steps around a class's `step`; once, if it calls super's."""
+
+    @functools.wraps(step)
+    def framed(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._in_step:
+            return step(self, *args, **kwargs)
+        for hook in list(self._step_pre_hooks.values()):
+            new = hook(self, args, kwargs)
+            if new is not None:
+                args, kwargs = new
+        self._in_step = True
+        try:
+            result = step(self, *args, **kwargs)
+        finally:
+            self._in_step = False
+        self.steps_taken += 1
+        for hook in list(self._step_post_hooks.values()):
+            hook(self, args, kwargs)
+        return result
+
+    return framed
 
 
 class Optimizer:
@@ -21,7 +49,20 @@ class Optimizer:
         defaults: Settings of the groups that do not bring their own.
     """
 
+    _in_step = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            setattr(cls, "step", _framed(vars(cls)["step"]))  # noqa: B010
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        if isinstance(params, Module):
+            name = type(params).__name__
+            raise TypeError(
+                f"params must be an iterable of tensors or dicts, got a {name}\n"
+                f"  hint: pass model.parameters()"
+            )
         if isinstance(params, (Tensor, Mapping)):
             raise TypeError(
                 f"params must be an iterable of tensors or dicts, got {type(params).__name__}"
@@ -30,6 +71,8 @@ class Optimizer:
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self.steps_taken = 0
+        self._step_pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._step_post_hooks: dict[int, Callable[..., Any]] = {}
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -60,7 +103,10 @@ class Optimizer:
             group.setdefault(key, value)
         taken = {id(p) for g in self.param_groups for p in g["params"]}
         if len({id(p) for p in params}) < len(params):
-            raise ValueError("a parameter group contains the same parameter twice")
+            warnings.warn(
+                "a parameter group contains the same parameter twice: each step updates it twice",
+                stacklevel=3,
+            )
         if any(id(p) in taken for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
         self.check(group)
@@ -75,6 +121,27 @@ class Optimizer:
         for group in self.param_groups:
             zero_grad(group["params"], set_to_none)
 
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(optimizer, args, kwargs)`` before `step`; it may return both anew."""
+        return RemovableHandle(self._step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Runs ``hook(optimizer, args, kwargs)`` after `step`.
+
+        Example:
+            >>> import rubigo as rg
+            >>> p = rg.nn.Parameter(rg.tensor([3.0]))
+            >>> optimizer = rg.optim.SGD([p])
+            >>> def clamp(optimizer, args, kwargs):
+            ...     p.data.clamp_(-1.0, 1.0)
+            >>> handle = optimizer.register_step_post_hook(clamp)
+            >>> optimizer.step()
+            >>> p.tolist()
+            [1.0]
+        """
+        return RemovableHandle(self._step_post_hooks, hook)
+
+    @_framed
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates the parameters that have a gradient.
 
@@ -88,12 +155,27 @@ class Optimizer:
         if closure is not None:
             with rg.enable_grad():
                 loss = closure()
-        self.steps_taken += 1
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if params:
+            if not params:
+                continue
+            try:
                 self._update(group, params, [p.grad for p in params])
+            except RuntimeError as error:
+                raise self._explained(params, error) from None
         return loss
+
+    def _explained(self, params: list[Tensor], error: Exception) -> Exception:
+        for p in params:
+            for name, value in self.state[p].items():
+                if isinstance(value, Tensor) and value.device != p.device:
+                    return RuntimeError(
+                        f"{type(self).__name__}: a parameter is on {p.device}, "
+                        f"its {name} on {value.device}\n"
+                        "  hint: move the model before the first step, or pass the optimizer's "
+                        "state_dict() to its load_state_dict(), which moves it"
+                    )
+        return error
 
     def _update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) -> None:
         raise NotImplementedError(f"{type(self).__name__} has no _update()")

@@ -6,6 +6,7 @@ formula allows. So several schedules on one optimizer multiply.
 
 from __future__ import annotations
 
+import types
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -68,12 +69,21 @@ class LRScheduler:
         self.last_epoch += 1
         self._set(self.get_lr())
 
-    def restart(self) -> None:
-        """Goes back to epoch 0 and the initial rates."""
-        self._set(self.base_lrs)
+    @property
+    def _is_first(self) -> bool:
+        """Whether this is the step of the constructor, which finds the rates as they should be."""
+        return self._step_count == 1
+
+    def begin(self) -> None:
+        """Goes back to epoch 0, from the rates as they are."""
         self._step_count = 0
         self.last_epoch = -1
         self.step()
+
+    def restart(self) -> None:
+        """Goes back to epoch 0 and the initial rates."""
+        self._set(self.base_lrs)
+        self.begin()
 
     def state_dict(self) -> dict[str, Any]:
         """All but the optimizer and functions."""
@@ -82,6 +92,19 @@ class LRScheduler:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` returned."""
         vars(self).update(state_dict)
+
+
+def functions_state(functions: list[Any]) -> list[dict[str, Any] | None]:
+    """The attributes of callable objects; a function has no state, and gives None."""
+    plain = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+    return [None if isinstance(f, plain) else dict(vars(f)) for f in functions]
+
+
+def load_functions(functions: list[Any], saved: list[dict[str, Any] | None]) -> None:
+    """Takes over what `functions_state` returned."""
+    for function, state in zip(functions, saved, strict=True):
+        if state is not None:
+            vars(function).update(state)
 
 
 def per_group(value: Any, optimizer: Optimizer, name: str) -> list[Any]:

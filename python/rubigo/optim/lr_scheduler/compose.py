@@ -9,6 +9,7 @@ from typing import Any
 from rubigo.optim.optimizer import Optimizer
 
 from .base import LRScheduler
+from .plateau import ReduceLROnPlateau
 
 
 def _nested_state(schedule: Any) -> dict[str, Any]:
@@ -27,6 +28,20 @@ def _load_nested(schedule: Any, state_dict: Mapping[str, Any]) -> None:
     vars(schedule).update(state)
     for part, saved in zip(schedule._schedulers, inner, strict=True):
         part.load_state_dict(saved)
+
+
+def _check(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> None:
+    for i, schedule in enumerate(schedulers):
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise ValueError(
+                f"{name} does not support ReduceLROnPlateau, whose step() needs a metric, "
+                f"but got one at index {i}"
+            )
+        if schedule.optimizer is not optimizer:
+            raise ValueError(
+                f"{name} expects all schedules to belong to the same optimizer; "
+                f"the {type(schedule).__name__} at index {i} has another"
+            )
 
 
 class SequentialLR(LRScheduler):
@@ -59,15 +74,20 @@ class SequentialLR(LRScheduler):
                 f"SequentialLR needs one milestone fewer than schedules, got {len(milestones)} "
                 f"milestones and {len(schedulers)} schedules"
             )
-        if any(s.optimizer is not optimizer for s in schedulers):
-            raise ValueError("all schedules must belong to the optimizer given here")
+        _check("SequentialLR", schedulers, optimizer)
         self._schedulers = list(schedulers)
         self._milestones = list(milestones)
         self.optimizer = optimizer
-        self.last_epoch = last_epoch + 1
+        self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
         # Making the schedules has changed the rates; only the first counts now.
-        self._schedulers[0].restart()
-        self._last_lr = self._schedulers[0].get_last_lr()
+        self.restart()
+        self.last_epoch = last_epoch + 1
+
+    def begin(self) -> None:
+        """Goes back to epoch 0 of the first schedule."""
+        self.last_epoch = 0
+        self._schedulers[0].begin()
+        self._last_lr = self._lrs
 
     def step(self) -> None:
         """Moves on by one epoch."""
@@ -109,9 +129,15 @@ class ChainedScheduler(LRScheduler):
         if not schedulers:
             raise ValueError("ChainedScheduler needs at least one schedule")
         self.optimizer = optimizer or schedulers[0].optimizer
-        if any(s.optimizer is not self.optimizer for s in schedulers):
-            raise ValueError("all schedules must belong to the same optimizer")
+        _check("ChainedScheduler", schedulers, self.optimizer)
         self._schedulers = list(schedulers)
+        self.base_lrs = [float(g["initial_lr"]) for g in self.optimizer.param_groups]
+        self._last_lr = self._lrs
+
+    def begin(self) -> None:
+        """Goes back to epoch 0 of all schedules."""
+        for schedule in self._schedulers:
+            schedule.begin()
         self._last_lr = self._lrs
 
     def step(self) -> None:

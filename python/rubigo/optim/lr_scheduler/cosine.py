@@ -35,12 +35,10 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         epoch, low = self.last_epoch, self.eta_min
-        if epoch == 0:
+        if self._is_first:
             return self._lrs
         now = 1 + math.cos(math.pi * epoch / self.T_max)
         before = 1 + math.cos(math.pi * (epoch - 1) / self.T_max)
-        if self._step_count == 1:  # resumed: only the initial rates are known
-            return [low + (base - low) * now / 2 for base in self.base_lrs]
         if (epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             # One past the valley, where the rate was eta_min: no factor leads out of it.
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
@@ -82,21 +80,27 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.T_0 = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
+        self.position: float = last_epoch  # `last_epoch` with its fraction
         super().__init__(optimizer, last_epoch)
 
     def step(self, epoch: float | None = None) -> None:
         """Moves on by one epoch, or to ``epoch``."""
         if epoch is None:
-            super().step()
-            return
+            epoch = self.position + 1
         if epoch < 0:
             raise ValueError(f"epoch must not be negative, got {epoch}")
         self._step_count += 1
+        self.position = epoch
         self.last_epoch = math.floor(epoch)
         self._set(self._at(epoch))
 
+    def begin(self) -> None:
+        """Goes back to epoch 0."""
+        self.position = -1.0
+        super().begin()
+
     def get_lr(self) -> list[float]:
-        return self._at(self.last_epoch)
+        return self._at(self.position)
 
     def _at(self, epoch: float) -> list[float]:
         length, into = self.T_0, float(epoch)

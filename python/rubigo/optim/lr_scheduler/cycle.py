@@ -184,10 +184,9 @@ class CyclicLR(LRScheduler):
         self._momentum = Momentum(optimizer) if cycle_momentum else None
         self.base_momentums: list[Any] = per_group(base_momentum, optimizer, "base_momentum")
         self.max_momentums: list[Any] = per_group(max_momentum, optimizer, "max_momentum")
-        if last_epoch == -1:
-            for group, lr in zip(optimizer.param_groups, low, strict=True):
-                group["initial_lr"] = lr
         super().__init__(optimizer, last_epoch)
+        # A group whose initial rate another schedule set keeps that, not ours.
+        self.base_lrs = low
 
     def get_lr(self) -> list[float]:
         cycle = math.floor(1 + self.last_epoch / self.total_size)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rubigo.optim.optimizer import Optimizer
 
-from .base import LRScheduler, per_group
+from .base import LRScheduler, functions_state, load_functions, per_group
 
 
-class LambdaLR(LRScheduler):
+class _Functions(LRScheduler):
+    """One function of the epoch for all groups, or one for each."""
+
+    _unsaved = ("optimizer", "lr_lambdas")
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
+        self.lr_lambdas: list[Any] = per_group(lr_lambda, optimizer, "lr_lambda")
+        super().__init__(optimizer, last_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the optimizer; of the functions the attributes, where they are objects."""
+        return {**super().state_dict(), "lr_lambdas": functions_state(self.lr_lambdas)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` returned."""
+        state = dict(state_dict)
+        load_functions(self.lr_lambdas, state.pop("lr_lambdas"))
+        super().load_state_dict(state)
+
+
+class LambdaLR(_Functions):
     """``lr = initial_lr * f(epoch)``, with one function or one per group.
 
     Example:
@@ -22,17 +42,6 @@ class LambdaLR(LRScheduler):
         >>> schedule.get_last_lr()
         [4.0]
     """
-
-    _unsaved = ("optimizer", "lr_lambdas")
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
-    ) -> None:
-        self.lr_lambdas: list[Any] = per_group(lr_lambda, optimizer, "lr_lambda")
-        super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
@@ -124,7 +133,7 @@ class ExponentialLR(_Factor):
         super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int) -> float:
-        return self.gamma if epoch > 0 else 1.0
+        return 1.0 if self._is_first else self.gamma
 
 
 class ConstantLR(_Factor):
@@ -190,7 +199,7 @@ class LinearLR(_Factor):
     def factor(self, epoch: int) -> float:
         if epoch == 0:
             return self.start_factor
-        if epoch > self.total_iters:
+        if self._is_first or epoch > self.total_iters:
             return 1.0
         rise = self.end_factor - self.start_factor
         return 1.0 + rise / (self.total_iters * self.start_factor + (epoch - 1) * rise)
@@ -221,13 +230,13 @@ class PolynomialLR(_Factor):
         super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int) -> float:
-        if epoch == 0 or epoch > self.total_iters:
+        if self._is_first or epoch > self.total_iters:
             return 1.0
         left, before = self.total_iters - epoch, self.total_iters - epoch + 1
         return (left / before) ** self.power
 
 
-class MultiplicativeLR(LRScheduler):
+class MultiplicativeLR(_Functions):
     """Multiplies the rate by ``f(epoch)`` every epoch, with one function or one per group.
 
     Example:
@@ -240,13 +249,15 @@ class MultiplicativeLR(LRScheduler):
         [4.0]
     """
 
-    _unsaved = ("optimizer", "lr_lambdas")
-
-    def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas: list[Any] = per_group(lr_lambda, optimizer, "lr_lambda")
-        super().__init__(optimizer, last_epoch)
-
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        if self._is_first:
             return self._lrs
-        return [lr * f(self.last_epoch) for lr, f in zip(self._lrs, self.lr_lambdas, strict=True)]
+        return self._times(self.last_epoch)
+
+    def _times(self, epoch: int) -> list[float]:
+        return [lr * f(epoch) for lr, f in zip(self._lrs, self.lr_lambdas, strict=True)]
+
+    def restart(self) -> None:
+        """Goes back to epoch 0 with the rates as they are, as in PyTorch."""
+        self.last_epoch = 0
+        self._set(self._times(0))
