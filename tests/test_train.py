@@ -58,6 +58,16 @@ def trainer(callbacks=(), *, model=None, schedule=True, **options):
     )
 
 
+class Scripted(Callback):
+    """Makes the validation loss what the test wants."""
+
+    def __init__(self, values):
+        self.values = iter(values)
+
+    def on_epoch_end(self, trainer, logs):
+        logs["val_loss"] = next(self.values)
+
+
 def test_fit_learns_and_records(device):
     run = trainer(device=device)
     history = run.fit(blobs(), 5, validation=blobs(seed=1), batch_size=10, verbose=0)
@@ -108,7 +118,9 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(tmp_path, data):
         return DataLoader(TensorDataset(*blobs()), 8, shuffle=True, generator=generator)
 
     def made():
-        return trainer([EarlyStopping("val_loss", patience=3, restore_best=True)], clip_norm=1.0)
+        return trainer(
+            [EarlyStopping("val_loss", patience=3, restore_best_weights=True)], clip_norm=1.0
+        )
 
     options = {"validation": blobs(seed=1), "verbose": 0}
     whole = made()
@@ -119,12 +131,13 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(tmp_path, data):
     # Best weights come back at the end of fit; the checkpoint must hold the last ones.
     checkpoint = ModelCheckpoint(tmp_path / "run.safetensors")
     first = trainer(
-        [EarlyStopping("val_loss", patience=3, restore_best=True), checkpoint], clip_norm=1.0
+        [EarlyStopping("val_loss", patience=3, restore_best_weights=True), checkpoint],
+        clip_norm=1.0,
     )
     first.fit(source(), 3, **options)
     second = trainer(
         [
-            EarlyStopping("val_loss", patience=3, restore_best=True),
+            EarlyStopping("val_loss", patience=3, restore_best_weights=True),
             ModelCheckpoint(tmp_path / "run.safetensors"),
         ],
         clip_norm=1.0,
@@ -174,10 +187,53 @@ def test_early_stopping_restores_the_best_weights():
             self.weights.append(weights_sha256(trainer.model))
 
     script = Script()
-    run = trainer([script, EarlyStopping(patience=2, restore_best=True)])
+    run = trainer([script, EarlyStopping(patience=2, restore_best_weights=True)])
     run.fit(blobs(), 20, verbose=0)
     assert run.epoch == 4
     assert weights_sha256(run.model) == script.weights[1] != script.weights[3]
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_patience_counts_epochs_without_improvement(patience):
+    worse = Scripted([1.0, 2.0, 3.0, 4.0])
+    run = trainer([worse, EarlyStopping(patience=patience)])
+    run.fit(blobs(), 4, verbose=0)
+    assert run.epoch == 2
+    with pytest.raises(ValueError, match="patience"):
+        EarlyStopping(patience=-1)
+
+
+def test_early_stopping_counts_anew_after_it_stopped():
+    stop = EarlyStopping(patience=1)
+    run = trainer([Scripted([1.0, 2.0, 3.0, 2.0, 4.0]), stop])
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 2
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 5
+    other = trainer([Scripted([9.0, 8.0, 9.0]), stop])
+    other.fit(blobs(), 20, verbose=0)
+    assert other.epoch == 3
+
+
+def test_a_stopped_run_that_is_resumed_stays_stopped(tmp_path):
+    def made(values):
+        return trainer([Scripted(values), EarlyStopping(patience=1)])
+
+    run = made([1.0, 2.0])
+    run.fit(blobs(), 20, verbose=0)
+    run.save(tmp_path / "run.safetensors")
+    again = made([])
+    again.load(tmp_path / "run.safetensors")
+    with pytest.warns(UserWarning, match="ended this run after epoch 2"):
+        again.fit(blobs(), 20, verbose=0)
+    assert again.epoch == 2
+
+
+def test_fitting_in_two_parts_keeps_the_count():
+    run = trainer([Scripted([1.0, 2.0, 3.0, 4.0]), EarlyStopping(patience=3)])
+    run.fit(blobs(), 2, verbose=0)
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 4
 
 
 def test_monitor_follows_the_metric_and_must_exist():
@@ -211,6 +267,23 @@ def test_loggers(tmp_path):
     assert [line["epoch"] for line in lines] == [1, 2]
     assert [line["lr"] for line in lines] == run.history["lr"]
     assert json.loads(run.history.to_json(tmp_path / "h.json"))["loss"] == run.history["loss"]
+
+
+def test_a_resumed_log_has_each_epoch_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    run = trainer([JSONLogger(path)])
+    run.fit(blobs(), 2, verbose=0)
+    run.save(tmp_path / "run.safetensors")
+    run.fit(blobs(), 3, verbose=0)
+    with open(path, "a") as file:
+        file.write('{"epoch": 4, "lo')  # killed while it wrote
+    again = trainer([JSONLogger(path)])
+    again.load(tmp_path / "run.safetensors")
+    again.fit(blobs(), 4, verbose=0)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    trainer([JSONLogger(path)]).fit(blobs(), 1, verbose=0)
+    assert len(path.read_text().splitlines()) == 1
 
 
 def test_schedules_step_when_they_should():
