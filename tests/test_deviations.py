@@ -356,11 +356,36 @@ def test_loader_epochs():
 
 
 def test_loader_arguments():
-    for more in ({"pin_memory": True}, {"worker_init_fn": print}):
-        with pytest.raises(TypeError):
-            data.DataLoader([1, 2], **more)
+    defaults = {
+        "pin_memory": False,
+        "worker_init_fn": None,
+        "multiprocessing_context": None,
+        "in_order": True,
+    }
+    persistent = data.DataLoader([1, 2], num_workers=1, persistent_workers=True, **defaults)
+    assert [b.tolist() for b in persistent] == [[1], [2]]
+    for name, value in zip(defaults, (True, print, "spawn", False), strict=True):
+        with pytest.raises(ValueError):
+            data.DataLoader([1, 2], **{name: value})
     loader = data.DataLoader([lambda: 1, lambda: 2], collate_fn=lambda b: b[0](), num_workers=2)
     assert list(loader) == [1, 2]
+
+
+def test_random_samples():
+    class Noisy(data.Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return rg.rand((), generator=data.sample_generator())
+
+    def epoch(workers):
+        seed = rg.Generator().manual_seed(0)
+        return [
+            b.tolist() for b in data.DataLoader(Noisy(), 2, num_workers=workers, generator=seed)
+        ]
+
+    assert epoch(0) == epoch(1) == epoch(3)
 
 
 def test_no_iterable_dataset():
