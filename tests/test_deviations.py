@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rubigo as rg
-from rubigo import data, nn, optim
+from rubigo import data, metrics, nn, optim
 
 F = nn.functional
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "deviations.md"
@@ -400,3 +400,26 @@ def test_files(tmp_path):
     (tmp_path / "pickle").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError):
         rg.load(tmp_path / "pickle", weights_only=False)
+
+
+# Metrics.
+
+
+def test_metric_arguments():
+    assert metrics.recall([1, 1, 0], [1, 0, 0], average="binary") == 1.0
+    assert metrics.precision([1, 1, 0], [1, 0, 0], average="binary") == 0.5
+
+
+def test_metric_averages():
+    preds, target = [0, 1, 1, 1], [0, 1, 1, 0]
+    each = metrics.recall(preds, target, average=None).tolist()
+    assert metrics.recall(preds, target) == sum(each) / 2 != each[1]
+    assert metrics.recall(preds, target, average="binary") == each[1]
+
+
+def test_metric_labels():
+    for name in ("labels", "pos_label", "sample_weight"):
+        with pytest.raises(TypeError, match=name):
+            metrics.precision([1, 0], [1, 0], **{name: [0, 1]})
+    with pytest.raises(ValueError, match="0 or more"):
+        metrics.accuracy([1, -1], [1, -1])

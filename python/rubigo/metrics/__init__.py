@@ -4,7 +4,7 @@ Every function takes `(preds, target)` as tensors, numpy arrays or lists; every 
 `update(preds, target)`, `compute()`, `reset()`, `merge(other)` and `higher_is_better`.
 """
 
-from .accuracy import Accuracy, TopKAccuracy, accuracy, top_k_accuracy
+from .accuracy import Accuracy, TopKAccuracy, accuracy, hamming_loss, top_k_accuracy
 from .base import Metric
 from .confusion import (
     BalancedAccuracy,
@@ -49,6 +49,7 @@ BY_NAME: dict[str, type[Metric]] = {
         TopKAccuracy,
     )
 }
+BY_NAME["acc"] = Accuracy
 """The metrics a `Trainer` takes by name."""
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "confusion_matrix",
     "f1_score",
     "fbeta_score",
+    "hamming_loss",
     "log_loss",
     "mae",
     "matthews_corrcoef",

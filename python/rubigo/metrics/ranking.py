@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import rubigo as rg
 
 from .base import Metric
-from .inputs import ArrayLike, as_tensor, count, labels, not_empty, probability, refuse, same_length
+from .inputs import (
+    ArrayLike,
+    count,
+    is_multilabel,
+    labels,
+    not_empty,
+    probability,
+    refuse,
+    rows,
+    same_length,
+)
 
 Average = Literal["macro", "weighted"] | None
 
@@ -45,6 +57,7 @@ def _over_classes(
     histograms: list[tuple[rg.Tensor, rg.Tensor]],
     average: Average,
 ) -> Any:
+    """The curve's value per class, averaged; undefined ones are scikit-learn's, with a warning."""
     if average not in ("macro", "weighted", None):
         raise ValueError(f"average must be 'macro', 'weighted' or None, got {average!r}")
     values, weights = [], []
@@ -52,32 +65,39 @@ def _over_classes(
         # One histogram is that of class 1 of two; several are one class against the rest.
         label = 1 if len(histograms) == 1 else position
         hits, misses = float(positive.sum().item()), float(negative.sum().item())
-        if hits == 0 or (misses == 0 and curve is _auc):
-            raise ValueError(
-                f"{name} is undefined: "
-                + (f"no sample of class {label}" if hits == 0 else f"all are of class {label}")
-            )
-        values.append(curve(positive, negative))
         weights.append(hits)
+        if hits and (misses or curve is not _auc):
+            values.append(curve(positive, negative))
+            continue
+        values.append(math.nan if curve is _auc else 0.0)
+        found = f"all samples are of class {label}" if hits else f"no sample is of class {label}"
+        warnings.warn(f"{name} is undefined, {values[-1]} is given: {found}", stacklevel=3)
     if len(values) == 1:
         return values[0]
     if average is None:
         return rg.tensor(values, dtype=rg.float64)
     if average == "macro":
         weights = [1.0] * len(values)
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+    pairs = [(v, w) for v, w in zip(values, weights, strict=True) if w]
+    return sum(v * w for v, w in pairs) / sum(weights) if pairs else 0.0
 
 
 def _columns(preds: ArrayLike, target: ArrayLike) -> list[tuple[rg.Tensor, rg.Tensor]]:
-    """Scores and hits (N,) for class 1 of two, or for each class against the rest."""
-    scores = as_tensor(preds, "preds")
-    if scores.ndim not in (1, 2) or (scores.ndim == 2 and scores.shape[1] < 2):
+    """Scores and hits (N,) for class 1 of two, for each class against the rest, or each label."""
+    scores, right = rows(preds, target)
+    if scores.ndim not in (1, 2):
         raise ValueError(
             f"preds must be scores of shape (N,) or (N, C), C >= 2, got {tuple(scores.shape)}"
         )
     refuse(rg.isnan(scores), scores, "preds", "a score must not be NaN")
+    if is_multilabel(scores, right):
+        not_empty(right.shape[0])
+        hits = right == 1
+        refuse(~hits & (right != 0), right, "target", "each label is 0 or 1")
+        scores = scores.to(rg.float64)
+        return [(scores[:, label], hits[:, label]) for label in range(scores.shape[1])]
     classes = 2 if scores.ndim == 1 else scores.shape[1]
-    right = labels(target, "target", classes)
+    right = labels(right, "target", classes)
     same_length(scores, right)
     not_empty(right.shape[0])
     scores = scores.to(rg.float64)
@@ -93,10 +113,12 @@ def roc_auc(preds: ArrayLike, target: ArrayLike, *, average: Average = "macro") 
 
         P(s+ > s-) + P(s+ = s-) / 2
 
+    With samples of one class only it is NaN, with a warning.
+
     Args:
-        preds: scores of class 1 (N,), or scores (N, C) for one class against the rest; any
-            increasing scale will do.
-        target: labels (N,).
+        preds: scores of class 1 (N,) or (N, 1), scores (N, C) for one class against the rest,
+            or (N, L) for each label of a multilabel problem; any increasing scale will do.
+        target: labels (N,) or, 0 or 1 each, (N, L).
         average: over classes: "macro", "weighted" by frequency, or None for a tensor (C,).
 
     Reference: Hanley and McNeil, "The meaning and use of the area under a receiver operating
@@ -114,6 +136,8 @@ def average_precision(preds: ArrayLike, target: ArrayLike, *, average: Average =
     """The mean precision over the recall steps, without interpolation.
 
         sum_t (R_t - R_{t-1}) P_t  over the distinct scores t, highest first
+
+    Without a sample of the class it is 0, with a warning.
 
     Arguments as for `roc_auc`.
 
@@ -153,12 +177,12 @@ class ROCAUC(Metric):
         self.average: Average = average
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor]:
-        scores = as_tensor(preds, "preds")
+        scores, right = rows(preds, target)
         probability(scores)
-        if scores.ndim == 2 and scores.shape[1] == 2:
+        if scores.ndim == 2 and scores.shape[1] == 2 and right.ndim == 1:
             scores = scores[:, 1]
         histograms = []
-        for column, hit in _columns(scores, target):
+        for column, hit in _columns(scores, right):
             place = (column * self.bins).floor().clamp(max=self.bins - 1).to(rg.int64)
             place = self.bins - 1 - place
             histograms.append(count(place + self.bins * hit.to(rg.int64), 2 * self.bins))
@@ -186,7 +210,7 @@ class AveragePrecision(ROCAUC):
 
 
 def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[float, int]:
-    scores = as_tensor(preds, "preds")
+    scores, right = rows(preds, target)
     if scores.ndim not in (1, 2) or not scores.is_floating_point():
         raise ValueError(
             "preds must be probabilities (or logits) of shape (N,) or (N, C), got "
@@ -198,7 +222,7 @@ def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[f
     if scores.ndim == 1:
         other = rg.zeros_like(scores) if logits else 1 - probability(scores)
         scores = rg.stack([other, scores], 1)
-    right = labels(target, "target", scores.shape[1])
+    right = labels(right, "target", scores.shape[1])
     same_length(scores, right)
     if logits:
         logs = scores.log_softmax(1)
