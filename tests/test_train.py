@@ -712,7 +712,7 @@ def test_evaluate_and_predict_take_what_fit_takes():
     data = TensorDataset(x, y)
     for given in (x.numpy(), x.tolist(), (x,), [x], data, DataLoader(data, 7), TensorDataset(x)):
         assert run.predict(given).tolist() == whole
-    with pytest.raises(TypeError, match="predict takes .*, got int"):
+    with pytest.raises(TypeError, match=r"predict takes .*, got int"):
         run.predict(3)
 
 
