@@ -105,6 +105,28 @@ def test_ranking_metrics():
     close(m.roc_auc(pair, BINARY), sk.roc_auc_score(BINARY, pair[:, 1] - pair[:, 0]))
 
 
+def test_curves():
+    ours, theirs = (
+        m.roc_curve(CHANCE, BINARY),
+        sk.roc_curve(BINARY, CHANCE, drop_intermediate=False),
+    )
+    for left, right in zip(ours, theirs, strict=True):
+        close(left, right)
+    ours, theirs = (
+        m.precision_recall_curve(CHANCE, BINARY),
+        sk.precision_recall_curve(BINARY, CHANCE),
+    )
+    for left, right in zip(ours, theirs, strict=True):
+        close(left, right)
+    for curve in (m.roc_curve, m.precision_recall_curve):
+        with pytest.raises(ValueError, match="class 1, there is none"):
+            curve([0.1, 0.2], [0, 0])
+        with pytest.raises(ValueError, match="of one class"):
+            curve(SCORES, LABELS)
+    with pytest.raises(ValueError, match="class 0"):
+        m.roc_curve([0.1, 0.2], [1, 1])
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=2, max_size=30))
 def test_roc_auc_with_many_ties(pairs):

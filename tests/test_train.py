@@ -716,6 +716,32 @@ def test_evaluate_and_predict_take_what_fit_takes():
         run.predict(3)
 
 
+def test_evaluate_and_predict_leave_the_random_numbers_alone():
+    x, y = blobs()
+    run = trainer()
+    rg.manual_seed(5)
+    expected = rg.rand(1).item()
+    rg.manual_seed(5)
+    run.evaluate(x, y)
+    run.predict(x)
+    run.predict(TensorDataset(x, y))
+    assert rg.rand(1).item() == expected
+
+
+def test_without_metrics_an_output_may_be_anything():
+    class Answers(nn.Linear):
+        def forward(self, input):
+            return {"scores": super().forward(input)}
+
+    def loss(output, target):
+        return nn.functional.cross_entropy(output["scores"], target)
+
+    run = frozen(Answers(2, 3), loss, ())
+    run.fit(*blobs(), verbose=0)
+    with pytest.raises(TypeError, match="tensor or a tuple of them, got dict"):
+        run.predict(blobs()[0])
+
+
 class Sums(nn.Module):
     """Two inputs, two outputs."""
 

@@ -27,7 +27,16 @@ from .precision_recall import (
     precision,
     recall,
 )
-from .ranking import ROCAUC, AveragePrecision, LogLoss, average_precision, log_loss, roc_auc
+from .ranking import (
+    ROCAUC,
+    AveragePrecision,
+    LogLoss,
+    average_precision,
+    log_loss,
+    precision_recall_curve,
+    roc_auc,
+    roc_curve,
+)
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, mae, mse, r2_score
 
 BY_NAME: dict[str, type[Metric]] = {
@@ -85,8 +94,10 @@ __all__ = [
     "matthews_corrcoef",
     "mse",
     "precision",
+    "precision_recall_curve",
     "r2_score",
     "recall",
     "roc_auc",
+    "roc_curve",
     "top_k_accuracy",
 ]

@@ -43,12 +43,18 @@ def _average_precision(positive: rg.Tensor, negative: rg.Tensor) -> float:
 
 def _distinct(scores: rg.Tensor, hit: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
     """How many positives and negatives have each distinct score, highest first."""
+    return _grouped(scores, hit)[:2]
+
+
+def _grouped(scores: rg.Tensor, hit: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """As `_distinct`, and the scores themselves."""
     ordered, order = scores.sort(descending=True)
     changes = (ordered[1:] != ordered[:-1]).to(rg.int64)
     group = rg.cat([rg.zeros(1, dtype=rg.int64), changes.cumsum(0)])
     groups = int(group[-1].item()) + 1
     positive = rg.zeros(groups, dtype=rg.float64).scatter_add(0, group, hit[order].to(rg.float64))
-    return positive, count(group, groups).to(rg.float64) - positive
+    first = rg.cat([rg.ones(1, dtype=rg.int64), changes]) == 1
+    return positive, count(group, groups).to(rg.float64) - positive, ordered[first]
 
 
 def _over_classes(
@@ -146,6 +152,65 @@ def average_precision(preds: ArrayLike, target: ArrayLike, *, average: Average =
     """
     histograms = [_distinct(s, hit) for s, hit in _columns(preds, target)]
     return _over_classes("average_precision", _average_precision, histograms, average)
+
+
+def roc_curve(preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """The share of negatives and of positives called positive, as the threshold falls.
+
+    Args:
+        preds: scores of class 1 (N,) or (N, 1).
+        target: labels 0 or 1, both of which occur.
+
+    Returns:
+        false positive rates, true positive rates and thresholds, float64 (T,); the first
+        threshold is infinite, the others are the distinct scores.
+
+    >>> [values.tolist() for values in roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])]
+    [[0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], [inf, 0.8, 0.4, 0.35, 0.1]]
+    """
+    positive, negative, scores = _of_one_class("roc_curve", preds, target)
+    if not float(negative.sum().item()):
+        raise ValueError("roc_curve needs samples of both classes, there is none of class 0")
+    start = rg.zeros(1, dtype=rg.float64)
+    rates = [rg.cat([start, n.cumsum(0) / n.sum()]) for n in (negative, positive)]
+    return rates[0], rates[1], rg.cat([start + math.inf, scores])
+
+
+def precision_recall_curve(
+    preds: ArrayLike, target: ArrayLike
+) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """Precision and recall of class 1, as the threshold rises.
+
+    Args:
+        preds: scores of class 1 (N,) or (N, 1).
+        target: labels 0 or 1, and at least one 1.
+
+    Returns:
+        precision (T + 1,) and recall (T + 1,), which end in 1 and 0, and the T distinct scores
+        as thresholds; float64.
+
+    >>> found = precision_recall_curve([0.1, 0.4, 0.8], [0, 1, 1])
+    >>> [values.tolist() for values in found[1:]]
+    [[1.0, 1.0, 0.5, 0.0], [0.1, 0.4, 0.8]]
+    """
+    positive, negative, scores = _of_one_class("precision_recall_curve", preds, target)
+    found = positive.cumsum(0)
+    end = rg.zeros(1, dtype=rg.float64)
+    precision = rg.cat([end + 1, found / (found + negative.cumsum(0))])
+    recall = rg.cat([end, found / positive.sum()])
+    return precision.flip(0), recall.flip(0), scores.flip(0)
+
+
+def _of_one_class(
+    name: str, preds: ArrayLike, target: ArrayLike
+) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    columns = _columns(preds, target)
+    if len(columns) > 1:
+        raise ValueError(f"{name} is of one class: pass its scores, of shape (N,)")
+    found = _grouped(*columns[0])
+    if not float(found[0].sum().item()):
+        raise ValueError(f"{name} needs samples of class 1, there is none")
+    return found
 
 
 class ROCAUC(Metric):

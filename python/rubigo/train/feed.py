@@ -60,6 +60,7 @@ def as_loader(
         raise TypeError("the target is missing: pass (x, y), or x and y")
     if is_columns(data):
         data = table(data, dtype)
+    # Its own generator, so that the default one is left alone.
     generator = rg.Generator().manual_seed(seed)
     sampler = RandomSampler(data, generator=generator) if shuffle else None
     return DataLoader(
@@ -71,11 +72,11 @@ def input_loader(x: Any, batch_size: int, dtype: Any) -> Iterator[list[rg.Tensor
     """Batches of the model's inputs alone, without the target of a dataset or a loader."""
     if is_columns(x) or isinstance(x, list) or _is_array(x):
         columns = x if is_columns(x) else (x,)
-        yield from DataLoader(table(columns, dtype), batch_size)
+        yield from as_loader(table(columns, dtype), None, batch_size, dtype=dtype)
         return
-    if not (hasattr(x, "__len__") and hasattr(x, "__getitem__")) and not isinstance(x, DataLoader):
+    if not hasattr(x, "__getitem__") and not isinstance(x, DataLoader):
         raise TypeError(f"predict takes arrays, a dataset or a loader, got {type(x).__name__}")
-    for batch in x if isinstance(x, DataLoader) else DataLoader(x, batch_size):
+    for batch in as_loader(x, None, batch_size, dtype=dtype):
         parts = batch if isinstance(batch, list | tuple) else [batch]
         parts = parts[:-1] if len(parts) > 1 else parts
         yield [as_tensor(part, f"input {i}") for i, part in enumerate(parts)]

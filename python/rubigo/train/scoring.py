@@ -108,6 +108,9 @@ class Scores:
 
     def update(self, metrics: Iterable[Metric], output: Any, target: rg.Tensor) -> None:
         """Gives the batch to each metric; of several outputs, the first."""
+        metrics = list(metrics)
+        if not metrics:
+            return
         if isinstance(output, tuple | list):
             output = output[0]
         output = output.detach()
