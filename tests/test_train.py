@@ -657,9 +657,11 @@ def test_several_labels_per_sample():
         model.weight.copy_(rg.tensor([[1.0], [-1.0], [1.0]]))
         model.bias.zero_()
     y = rg.tensor([[0.0, 1, 0], [0, 1, 1], [1, 0, 1], [1, 0, 1]])
-    run = frozen(model, nn.BCEWithLogitsLoss(), ["accuracy", "recall", "roc_auc"])
-    scores = run.evaluate(Binary.x, y)
-    assert scores["accuracy"] == 0.75 and scores["recall"] == pytest.approx((1 + 1 + 2 / 3) / 3)
+    for loss in (nn.BCEWithLogitsLoss(), nn.MultiLabelSoftMarginLoss()):
+        run = frozen(model, loss, ["accuracy", "recall", "roc_auc"])
+        scores = run.evaluate(Binary.x, y)
+        assert scores["accuracy"] == 0.75
+        assert scores["recall"] == pytest.approx((1 + 1 + 2 / 3) / 3)
 
 
 WAYS = [

@@ -73,9 +73,9 @@ def _metric(given: Any) -> Metric:
 class Scores:
     """Shows a batch to metrics: probabilities, where the loss takes logits.
 
-    That is sigmoid(output) for BCEWithLogitsLoss, softmax(output) for CrossEntropyLoss and
-    exp(output) for NLLLoss, as modules or as functions. For the latter two, targets of
-    probabilities become labels and samples of `ignore_index` are left out.
+    That is sigmoid(output) for BCEWithLogitsLoss and MultiLabelSoftMarginLoss, softmax(output)
+    for CrossEntropyLoss and exp(output) for NLLLoss, as modules or as functions. For the latter
+    two, targets of probabilities become labels and samples of `ignore_index` are left out.
 
     >>> scores = Scores(rg.nn.BCEWithLogitsLoss())
     >>> metric = rg.metrics.Accuracy()
@@ -96,10 +96,9 @@ class Scores:
             self._link = rg.exp
         else:
             self._classes = False
-            if (
-                isinstance(function, nn.BCEWithLogitsLoss)
-                or function is F.binary_cross_entropy_with_logits
-            ):
+            modules = nn.BCEWithLogitsLoss | nn.MultiLabelSoftMarginLoss
+            functions = F.binary_cross_entropy_with_logits, F.multilabel_soft_margin_loss
+            if isinstance(function, modules) or function in functions:
                 self._link = rg.sigmoid
         self._ignore_index = options.get("ignore_index", getattr(loss, "ignore_index", -100))
         reduction = options.get("reduction", getattr(loss, "reduction", "mean"))
