@@ -137,8 +137,9 @@ class ProgressBar(Callback):
             # The first batch is where the clock starts.
             left = (now - self._began) / batch * (self.batches - done)
             parts.append(f"ETA {left:.0f} s")
-        parts += [f"[{'#' * (20 * done // self.batches):<20}]"]
         parts += fields({**logs, **running(trainer.metrics)})
+        # Last, since the numbers say more where both do not fit.
+        parts.append(f"[{'#' * (20 * done // self.batches):<20}]")
         width = terminal_width() - 1
         self._write(f"{fitting(parts, width):<{width}}")
         self._open = True
