@@ -92,7 +92,7 @@ def test_bad_data_is_one_line_on_stderr(trained, tmp_path, capsys, case):
     command = ["predict", str(trained / "model.safetensors"), "--data", str(tmp_path / name)]
     assert main(command) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("rubigo: ") and message in err
+    assert out == "" and err.startswith("rubigo: ") and message in err and err.count("\n") == 1
     assert "Traceback" not in err
 
 
@@ -117,6 +117,11 @@ def test_a_file_that_is_no_model(tmp_path, capsys):
         ["train", "digits", "--epochs", "x"],
         ["train", "digits", "--seed", "-1"],
         ["train", "digits", "--threads", "0"],
+        ["train", "digits", "--epochs", "1.5"],
+        ["train", "digits", "--seed", str(2**64)],
+        ["train", "digits", "--device", "cuda"],
+        ["predict"],
+        ["info", "x"],
     ],
 )
 def test_a_wrong_command_line_exits_with_2(command, capsys):
@@ -124,6 +129,44 @@ def test_a_wrong_command_line_exits_with_2(command, capsys):
         main(command)
     assert caught.value.code == 2
     assert "usage: rubigo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("refused", ["file", "inside a file", "no permission"])
+def test_a_folder_that_cannot_be_written_is_known_before_the_training(
+    refused, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "out"
+    if refused == "no permission":
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+    else:
+        out.write_text("")
+    if refused == "inside a file":
+        out = out / "run"
+    assert main(["train", "digits", "--smoke", "--out", str(out)]) == 1
+    said, err = capsys.readouterr()
+    assert said == "" and err.startswith(f"rubigo: {out}: ") and err.count("\n") == 1
+
+
+def run_with(command, stdout):
+    """Runs the command with its standard output as given: a shell redirection."""
+    line = f'"$0" -m rubigo {command} {stdout}'
+    return subprocess.run(
+        ["bash", "-c", line, sys.executable], capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+def test_an_output_that_is_closed_or_full(trained):
+    model = trained / "model.safetensors"
+    for command in ("info", f"predict {model}"):
+        done = run_with(command, "| true; exit ${PIPESTATUS[0]}")
+        assert done.returncode in (0, 1) and "rror" not in done.stderr
+    assert run_with("info", ">&-").returncode == 0
+    done = run_with(f"predict {model}", ">&-")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "--out" in done.stderr
+    if Path("/dev/full").exists():
+        done = run_with("info", "> /dev/full")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
 
 
 def test_info_describes_the_machine():

@@ -18,14 +18,18 @@ from rubigo.data import (
     DataLoader,
     Dataset,
     RandomSampler,
+    Sampler,
     SequentialSampler,
     StackDataset,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
+    default_convert,
     load_digits,
     random_split,
+    sample_generator,
 )
 
 
@@ -61,9 +65,10 @@ def test_tensor_dataset_rows_and_batches():
     data = TensorDataset(x, y)
     assert len(data) == 6
     assert data[2][0].tolist() == [4, 5] and data[2][1].item() == 2
-    assert [f.tolist() for f in data.batch([5, -6])] == [[[10, 11], [0, 1]], [5, 0]]
+    (batch,) = DataLoader(data, batch_sampler=[[5, -6]])
+    assert [f.tolist() for f in batch] == [[[10, 11], [0, 1]], [5, 0]]
     with pytest.raises(IndexError, match="index 6 is out of range"):
-        data.batch([0, 6])
+        list(DataLoader(data, batch_sampler=[[0, 6]]))
     with pytest.raises(ValueError, match=r"\[6, 5\]"):
         TensorDataset(x, rg.arange(5))
     with pytest.raises(ValueError, match="first dimension"):
@@ -84,6 +89,77 @@ def test_a_batch_does_not_alias_the_dataset():
     (batch,) = next(iter(DataLoader(TensorDataset(x), batch_size=4)))
     batch += 1
     assert x.tolist() == [0.0] * 4
+
+
+class Doubled(TensorDataset):
+    def __getitem__(self, index):
+        return tuple(2 * row for row in super().__getitem__(index))
+
+
+def test_what_a_subclass_gives_is_not_passed_over():
+    (batch,) = DataLoader(Doubled(rg.arange(3)), batch_size=3)
+    assert batch[0].tolist() == [0, 2, 4]
+    (batch,) = DataLoader(Subset(Doubled(rg.arange(3)), [2, 1]), batch_size=3)
+    assert batch[0].tolist() == [4, 2]
+
+
+class Reads(Dataset):
+    """Has an attribute of every name that a loader might be tempted by."""
+
+    def __init__(self):
+        self.batch = 32
+        self.fetch = self.collate = None
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return index
+
+
+class ReadsMany(Reads):
+    def __init__(self):
+        self.asked = []
+
+    def batch(self, size):
+        raise AssertionError("a method of the user's own")
+
+    def __getitems__(self, indices):
+        self.asked.append(indices)
+        return [10 * i for i in indices]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_many_samples_are_read_by_the_hook_of_that_name_only(workers):
+    batches = [b.tolist() for b in DataLoader(Reads(), 2, num_workers=workers)]
+    assert batches == [[0, 1], [2, 3]]
+    many = ReadsMany()
+    batches = [b.tolist() for b in DataLoader(many, 2, num_workers=workers)]
+    assert batches == [[0, 10], [20, 30]] and sorted(many.asked) == [[0, 1], [2, 3]]
+    (batch,) = DataLoader(Subset(ReadsMany(), [3, 1]), 2, collate_fn=tuple)
+    assert batch == (30, 10)
+
+    class TooFew(ReadsMany):
+        def __getitems__(self, indices):
+            return [1]
+
+    with pytest.raises(ValueError, match="gave 1 samples for 2 indices"):
+        list(DataLoader(TooFew(), 2, num_workers=workers))
+
+
+def test_subset_takes_lists_as_its_dataset_does():
+    part = Subset(TensorDataset(rg.arange(4)), [3, 2, 1])
+    assert part[[0, 1]][0].tolist() == [3, 2]
+
+
+def test_datasets_and_samplers_can_be_annotated():
+    assert Dataset[int] and DataLoader[int] and Sampler[int] and Subset[int]
+
+
+def test_pytorchs_module_of_that_name():
+    from rubigo.utils.data import DataLoader as same
+
+    assert same is DataLoader and rg.utils.data.Subset is Subset
 
 
 def test_concat_stack_subset():
@@ -115,6 +191,10 @@ def test_random_split_by_lengths():
     again = random_split(range(10), [7, 3], generator(3))
     assert [p.indices for p in first] == [p.indices for p in again]
     assert [len(p) for p in first] == [7, 3]
+    counts = np.array([7, 3])
+    assert [p.indices for p in random_split(range(10), counts, generator(3))] == [
+        p.indices for p in first
+    ]
     with pytest.raises(ValueError, match="neither"):
         random_split(range(10), [7, 4])
     with pytest.raises(ValueError, match="negative"):
@@ -140,6 +220,13 @@ def test_random_sampler_num_samples_and_replacement():
     drawn = list(RandomSampler(range(3), replacement=True, num_samples=200))
     assert set(drawn) == {0, 1, 2}
     assert list(RandomSampler([])) == []
+
+
+def test_subset_random_sampler():
+    sampler = SubsetRandomSampler([7, 3, 5], generator=generator(0))
+    epochs = [list(sampler) for _ in range(5)]
+    assert all(sorted(e) == [3, 5, 7] for e in epochs) and len(sampler) == 3
+    assert len({tuple(e) for e in epochs}) > 1
 
 
 def test_weighted_sampler_follows_the_weights():
@@ -171,9 +258,76 @@ def test_default_collate():
         ]
     )
     assert batch["a"].dtype == rg.int64 and batch["a"].tolist() == [1, 2]
-    assert batch["b"][0].dtype == rg.float64 and batch["b"][1] == ["s", "t"]
+    assert batch["b"][0].dtype == rg.float64 and batch["b"][1] == ("s", "t")
     assert batch["p"].x.dtype == rg.bool and batch["p"].y.tolist() == [2.0, 3.0]
     assert batch["n"].dtype == rg.int16 and tuple(batch["n"].shape) == (2, 2)
+
+
+def test_collating_keeps_the_kinds_of_mappings_and_strings():
+    ordered = collections.OrderedDict(b=1, a="x")
+    batch = default_collate([ordered, ordered])
+    assert type(batch) is collections.OrderedDict and list(batch) == ["b", "a"]
+    assert batch["a"] == ["x", "x"]
+    counts = default_collate([collections.defaultdict(int, a=1)] * 2)
+    assert type(counts) is collections.defaultdict and counts["nothing"] == 0
+    assert default_collate([(1, b"x"), (2, b"y")])[1] == (b"x", b"y")
+    assert default_collate(["a", "b"]) == ["a", "b"]
+    with pytest.raises(TypeError, match="collate_fn"):
+        default_collate([np.array(["a"])])
+
+
+def test_default_convert():
+    Point = collections.namedtuple("Point", "x y")
+    point = default_convert(Point(np.ones(2), "a"))
+    assert type(point) is Point and point.x.dtype == rg.float64 and point.y == "a"
+    assert default_convert((3, [2.5])) == [3, [2.5]]
+    assert type(default_convert(collections.OrderedDict(a=1))) is collections.OrderedDict
+
+
+def test_without_a_batch_size_each_sample_is_converted_or_collated():
+    rows = [np.ones(2), np.zeros(2)]
+    assert [row.tolist() for row in DataLoader(rows, batch_size=None)] == [[1, 1], [0, 0]]
+    summed = DataLoader(rows, batch_size=None, collate_fn=lambda row: row.sum())
+    assert list(summed) == [2.0, 0.0]
+    groups = DataLoader(np.arange(5), batch_size=None, sampler=[[0, 1], [4]])
+    assert [group.tolist() for group in groups] == [[0, 1], [4]]
+
+
+class Noisy(Dataset):
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        time.sleep(0.001 * (index % 3))
+        return index + rg.rand((), generator=sample_generator())
+
+
+def test_random_numbers_of_samples_depend_on_seed_epoch_and_batch_only():
+    def epochs(workers, draws=0):
+        loader = DataLoader(Noisy(), 3, num_workers=workers, generator=generator(5))
+        found = []
+        for _ in range(2):
+            for batch in loader:
+                rg.rand(draws)
+                found.append(batch.tolist())
+        return found
+
+    rg.manual_seed(1)
+    first = epochs(0)
+    assert first == epochs(1) == epochs(3, draws=2) and first[:4] != first[4:]
+    loader = DataLoader(Noisy(), 3, num_workers=2, generator=generator(5))
+    loader.set_epoch(1)
+    assert [b.tolist() for b in loader] == first[4:]
+    shares = [value % 1 for batch in first for value in batch]
+    assert len(set(shares)) == len(shares)
+
+
+def test_a_thread_outside_of_loaders_has_the_default_generator():
+    list(DataLoader(Noisy(), 3))
+    rg.manual_seed(3)
+    first = rg.rand(2, generator=sample_generator()).tolist()
+    rg.manual_seed(3)
+    assert rg.rand(2).tolist() == first
 
 
 def test_default_collate_says_what_is_wrong():
@@ -204,6 +358,11 @@ def test_loader_length_and_drop_last():
     assert len(DataLoader(range(5), 2, drop_last=True)) == 2
     singles = DataLoader(["a", "b"], batch_size=None)
     assert list(singles) == ["a", "b"] and len(singles) == 2
+    passing = iter(DataLoader(range(5), 2))
+    next(passing)
+    assert len(passing) == 3
+    assert DataLoader([1], generator=None).generator is None
+    assert len(list(DataLoader(range(4), np.int64(2)))) == 2
     assert list(DataLoader([], 2)) == []
     assert list(DataLoader([], 2, shuffle=True)) == []
 
@@ -287,6 +446,7 @@ def test_timeout_names_the_batch():
         {"num_workers": -1},
         {"prefetch_factor": 2},
         {"timeout": -1},
+        {"persistent_workers": True},
     ],
 )
 def test_loader_refuses_contradictions(options):

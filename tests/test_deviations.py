@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rubigo as rg
-from rubigo import data, nn, optim
+from rubigo import data, metrics, nn, optim
 
 F = nn.functional
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "deviations.md"
@@ -419,11 +419,36 @@ def test_loader_epochs():
 
 
 def test_loader_arguments():
-    for more in ({"pin_memory": True}, {"worker_init_fn": print}):
-        with pytest.raises(TypeError):
-            data.DataLoader([1, 2], **more)
+    defaults = {
+        "pin_memory": False,
+        "worker_init_fn": None,
+        "multiprocessing_context": None,
+        "in_order": True,
+    }
+    persistent = data.DataLoader([1, 2], num_workers=1, persistent_workers=True, **defaults)
+    assert [b.tolist() for b in persistent] == [[1], [2]]
+    for name, value in zip(defaults, (True, print, "spawn", False), strict=True):
+        with pytest.raises(ValueError):
+            data.DataLoader([1, 2], **{name: value})
     loader = data.DataLoader([lambda: 1, lambda: 2], collate_fn=lambda b: b[0](), num_workers=2)
     assert list(loader) == [1, 2]
+
+
+def test_random_samples():
+    class Noisy(data.Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return rg.rand((), generator=data.sample_generator())
+
+    def epoch(workers):
+        seed = rg.Generator().manual_seed(0)
+        return [
+            b.tolist() for b in data.DataLoader(Noisy(), 2, num_workers=workers, generator=seed)
+        ]
+
+    assert epoch(0) == epoch(1) == epoch(3)
 
 
 def test_no_iterable_dataset():
@@ -438,3 +463,26 @@ def test_files(tmp_path):
     (tmp_path / "pickle").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError):
         rg.load(tmp_path / "pickle", weights_only=False)
+
+
+# Metrics.
+
+
+def test_metric_arguments():
+    assert metrics.recall([1, 1, 0], [1, 0, 0], average="binary") == 1.0
+    assert metrics.precision([1, 1, 0], [1, 0, 0], average="binary") == 0.5
+
+
+def test_metric_averages():
+    preds, target = [0, 1, 1, 1], [0, 1, 1, 0]
+    each = metrics.recall(preds, target, average=None).tolist()
+    assert metrics.recall(preds, target) == sum(each) / 2 != each[1]
+    assert metrics.recall(preds, target, average="binary") == each[1]
+
+
+def test_metric_labels():
+    for name in ("labels", "pos_label", "sample_weight"):
+        with pytest.raises(TypeError, match=name):
+            metrics.precision([1, 0], [1, 0], **{name: [0, 1]})
+    with pytest.raises(ValueError, match="0 or more"):
+        metrics.accuracy([1, -1], [1, -1])

@@ -105,13 +105,35 @@ def test_ranking_metrics():
     close(m.roc_auc(pair, BINARY), sk.roc_auc_score(BINARY, pair[:, 1] - pair[:, 0]))
 
 
+def test_curves():
+    ours, theirs = (
+        m.roc_curve(CHANCE, BINARY),
+        sk.roc_curve(BINARY, CHANCE, drop_intermediate=False),
+    )
+    for left, right in zip(ours, theirs, strict=True):
+        close(left, right)
+    ours, theirs = (
+        m.precision_recall_curve(CHANCE, BINARY),
+        sk.precision_recall_curve(BINARY, CHANCE),
+    )
+    for left, right in zip(ours, theirs, strict=True):
+        close(left, right)
+    for curve in (m.roc_curve, m.precision_recall_curve):
+        with pytest.raises(ValueError, match="class 1, there is none"):
+            curve([0.1, 0.2], [0, 0])
+        with pytest.raises(ValueError, match="of one class"):
+            curve(SCORES, LABELS)
+    with pytest.raises(ValueError, match="class 0"):
+        m.roc_curve([0.1, 0.2], [1, 1])
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=2, max_size=30))
 def test_roc_auc_with_many_ties(pairs):
     target, scores = [p[0] for p in pairs], [p[1] / 4 for p in pairs]
     if len(set(target)) < 2:
-        with pytest.raises(ValueError, match="undefined"):
-            m.roc_auc(scores, target)
+        with pytest.warns(UserWarning, match="undefined"):
+            assert np.isnan(m.roc_auc(scores, target))
         return
     close(m.roc_auc(scores, target), sk.roc_auc_score(target, scores))
     close(m.average_precision(scores, target), sk.average_precision_score(target, scores))
@@ -249,13 +271,17 @@ BAD = [
     (lambda: m.accuracy([0, 1, 1], [0, 1]), "preds has 3 samples, target 2"),
     (lambda: m.accuracy([], []), "0 samples"),
     (lambda: m.accuracy([[[1.0]]], [0]), r"\(1, 1, 1\)"),
-    (lambda: m.accuracy([[1.0], [0.0]], [0, 1]), "one column"),
+    (lambda: m.accuracy([[0, 1], [2, 1]], [[0, 1], [0, 1]]), "preds of sample 1.*0 or 1"),
+    (lambda: m.roc_auc([[0.1, 0.2]], [[0, 3]]), "target of sample 0.*0 or 1"),
+    (lambda: m.f1_score([[0, 1]], [[0, 1]], average="binary"), "several labels"),
+    (
+        lambda: m.confusion_matrix([[0.1, 0.9]], [[0, 1]]),
+        r"target must be .* \(1, 2\)",
+    ),
+    (lambda: m.hamming_loss([], []), "0 samples"),
     (lambda: m.mse([1.0, NAN], [1.0, 1.0]), "preds of sample 1"),
     (lambda: m.mse([1.0], [1.0, 1.0]), "same shape"),
     (lambda: m.mse([[1.0], [2.0]], [1.0, 1.0]), "same shape"),
-    (lambda: m.r2_score([1.0], [1.0]), "fewer than 2"),
-    (lambda: m.roc_auc([0.1, 0.2], [1, 1]), "undefined: all are of class 1"),
-    (lambda: m.average_precision([0.1, 0.2], [0, 0]), "undefined: no sample of class 1"),
     (lambda: m.f1_score([0, 1], [0, 1], average="mean"), "average must be"),
     (lambda: m.confusion_matrix([0], [0], normalize="rows"), "normalize must be"),
     (lambda: m.F1Score().update([0, 1], [0, 1]), "num_classes"),
@@ -267,6 +293,98 @@ def test_bad_input_is_named(case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+UNDEFINED = [
+    (m.roc_auc, sk.roc_auc_score, [0.1, 0.2], [1, 1]),
+    (m.roc_auc, sk.roc_auc_score, [0.1, 0.2], [0, 0]),
+    (m.average_precision, sk.average_precision_score, [0.1, 0.2], [0, 0]),
+    (m.r2_score, sk.r2_score, [1.0], [2.0]),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "preds", "target"), UNDEFINED)
+def test_undefined_values_are_scikit_learns_with_a_warning(ours, theirs, preds, target):
+    with pytest.warns(UserWarning):
+        expected = theirs(target, preds)
+    with pytest.warns(UserWarning, match="undefined"):
+        np.testing.assert_equal(ours(preds, target), expected)
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_a_class_without_samples_among_several(average):
+    target = np.minimum(LABELS, 2)
+    one_hot = np.eye(4)[target]
+    for ours, theirs in (
+        (m.roc_auc, sk.roc_auc_score),
+        (m.average_precision, sk.average_precision_score),
+    ):
+        with pytest.warns(UserWarning):
+            expected = theirs(one_hot, SCORES, average=average)
+        with pytest.warns(UserWarning, match="no sample is of class 3"):
+            close(ours(SCORES, target, average=average), expected)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_values_of_classes_that_are_never_right(ours, theirs, options, average):
+    target, preds = [1, 1, 1], [0, 0, 2]
+    for zero in (0.0, 1.0, float("nan")):
+        close(
+            ours(preds, target, average=average, zero_division=zero, **options),
+            theirs(target, preds, average=average, zero_division=zero, **options),
+        )
+
+
+SETS = rng.integers(0, 2, (60, 3))
+SETS[:, 1] = 0  # a label that no sample has
+SET_CHANCE = np.clip(SETS * 0.3 + rng.random((60, 3)) * 0.7, 0, 1)
+
+
+def test_several_labels_per_sample():
+    called = SET_CHANCE > 0.5
+    for preds in (SET_CHANCE, called, called.astype(int)):
+        close(m.accuracy(preds, SETS), sk.accuracy_score(SETS, called))
+        close(m.hamming_loss(preds, SETS), sk.hamming_loss(SETS, called))
+        for average in ("micro", "macro", "weighted", None):
+            for ours, theirs, options in PRF:
+                for zero in (0.0, 1.0, float("nan")):
+                    more = {"average": average, "zero_division": zero, **options}
+                    close(ours(preds, SETS, **more), theirs(SETS, called, **more))
+    metric = m.F1Score()
+    metric.update(SET_CHANCE[:20], SETS[:20])
+    metric.update(SET_CHANCE[20:], SETS[20:])
+    close(metric.compute(), sk.f1_score(SETS, called, average="macro", zero_division=0))
+    two = [0, 2]
+    close(
+        m.roc_auc(SET_CHANCE[:, two], SETS[:, two]),
+        sk.roc_auc_score(SETS[:, two], SET_CHANCE[:, two]),
+    )
+    metric = m.ROCAUC()
+    metric.update(SET_CHANCE[:, two], SETS[:, two])
+    assert metric.compute() == pytest.approx(m.roc_auc(SET_CHANCE[:, two], SETS[:, two]), abs=1e-2)
+    close(m.hamming_loss(GUESS, LABELS), sk.hamming_loss(LABELS, GUESS))
+
+
+def test_a_column_is_a_vector():
+    column, target = CHANCE[:, None], BINARY[:, None]
+    for function in (m.accuracy, m.f1_score, m.roc_auc, m.log_loss, m.confusion_matrix):
+        whole = function(CHANCE, BINARY)
+        for preds, right in ((column, BINARY), (column, target), (CHANCE, target)):
+            ours = function(preds, right)
+            close(ours, whole.tolist() if hasattr(whole, "tolist") else whole)
+
+
+def test_each_pixel_is_a_sample():
+    scores, target = SCORES.reshape(2, 10, 10, 4).transpose(0, 3, 1, 2), LABELS.reshape(2, 10, 10)
+    for function in (m.accuracy, m.f1_score, m.log_loss, m.balanced_accuracy):
+        close(function(scores, target), function(SCORES, LABELS))
+    close(m.accuracy(scores.argmax(1), target), m.accuracy(SCORES, LABELS))
+    chance, truth = CHANCE.reshape(2, 1, 10, 10), BINARY.reshape(2, 1, 10, 10)
+    close(m.accuracy(chance, truth), m.accuracy(CHANCE, BINARY))
+    close(m.accuracy(chance, truth[:, 0]), m.accuracy(CHANCE, BINARY))
+    with pytest.raises(ValueError, match=r"\(2, 4, 10, 10\) do not fit .* \(2, 5, 10\)"):
+        m.accuracy(scores, target[:, :5])
 
 
 def test_a_string_is_no_array():

@@ -1,20 +1,23 @@
 """The trainer: learning, stopping, saving, resuming, and what it says when data is bad."""
 
 import csv
+import functools
 import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 import rubigo as rg
 from rubigo import nn, optim
-from rubigo.data import DataLoader, Dataset, TensorDataset
+from rubigo.data import DataLoader, Dataset, TensorDataset, sample_generator
 from rubigo.train import (
     Callback,
     CSVLogger,
@@ -56,6 +59,16 @@ def trainer(callbacks=(), *, model=None, schedule=True, **options):
         callbacks=callbacks,
         **options,
     )
+
+
+class Scripted(Callback):
+    """Makes the validation loss what the test wants."""
+
+    def __init__(self, values):
+        self.values = iter(values)
+
+    def on_epoch_end(self, trainer, logs):
+        logs["val_loss"] = next(self.values)
 
 
 def test_fit_learns_and_records(device):
@@ -108,7 +121,9 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(tmp_path, data):
         return DataLoader(TensorDataset(*blobs()), 8, shuffle=True, generator=generator)
 
     def made():
-        return trainer([EarlyStopping("val_loss", patience=3, restore_best=True)], clip_norm=1.0)
+        return trainer(
+            [EarlyStopping("val_loss", patience=3, restore_best_weights=True)], clip_norm=1.0
+        )
 
     options = {"validation": blobs(seed=1), "verbose": 0}
     whole = made()
@@ -119,12 +134,13 @@ def test_resume_gives_the_bits_of_an_uninterrupted_run(tmp_path, data):
     # Best weights come back at the end of fit; the checkpoint must hold the last ones.
     checkpoint = ModelCheckpoint(tmp_path / "run.safetensors")
     first = trainer(
-        [EarlyStopping("val_loss", patience=3, restore_best=True), checkpoint], clip_norm=1.0
+        [EarlyStopping("val_loss", patience=3, restore_best_weights=True), checkpoint],
+        clip_norm=1.0,
     )
     first.fit(source(), 3, **options)
     second = trainer(
         [
-            EarlyStopping("val_loss", patience=3, restore_best=True),
+            EarlyStopping("val_loss", patience=3, restore_best_weights=True),
             ModelCheckpoint(tmp_path / "run.safetensors"),
         ],
         clip_norm=1.0,
@@ -146,11 +162,30 @@ def test_resume_refuses_another_seed_and_another_kind_of_file(tmp_path):
     again.load(tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="seed=1, got seed=2"):
         again.fit(blobs(), 2, seed=2, verbose=0)
-    with pytest.raises(ValueError, match="callbacks"):
-        trainer(schedule=False).load(tmp_path / "a.safetensors")
     rg.save({"x": rg.zeros(1)}, tmp_path / "b.safetensors")
     with pytest.raises(ValueError, match="not a trainer's checkpoint"):
         again.load(tmp_path / "b.safetensors")
+
+
+def test_a_checkpoint_is_loaded_with_other_callbacks(tmp_path):
+    path = tmp_path / "a.safetensors"
+    run = trainer([CSVLogger(tmp_path / "log.csv"), ModelCheckpoint(path), EarlyStopping("loss")])
+    run.fit(blobs(), 2, verbose=0)
+    run.save(path)
+    # Another order, and a logger less: neither has a state to miss.
+    again = trainer([EarlyStopping("loss"), ModelCheckpoint(path)])
+    again.load(path)
+    assert again.callbacks[-1].state_dict() == run.callbacks[-1].state_dict()
+    bare = trainer(schedule=False)
+    with pytest.warns(UserWarning, match="state of LRSchedulerCallback of StepLR is not used"):
+        bare.load(path)
+    x, _ = blobs(5)
+    assert bare.predict(x).tolist() == run.predict(x).tolist()
+    other = nn.Linear(2, 3)
+    run = Trainer(other, optim.SGD(other.parameters(), lr=0.1), nn.CrossEntropyLoss())
+    run.save(path)
+    with pytest.warns(UserWarning, match="EarlyStopping finds no state in it"):
+        trainer([EarlyStopping()], model=nn.Linear(2, 3), schedule=False).load(path)
 
 
 def test_nothing_left_to_do_warns():
@@ -174,10 +209,53 @@ def test_early_stopping_restores_the_best_weights():
             self.weights.append(weights_sha256(trainer.model))
 
     script = Script()
-    run = trainer([script, EarlyStopping(patience=2, restore_best=True)])
+    run = trainer([script, EarlyStopping(patience=2, restore_best_weights=True)])
     run.fit(blobs(), 20, verbose=0)
     assert run.epoch == 4
     assert weights_sha256(run.model) == script.weights[1] != script.weights[3]
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_patience_counts_epochs_without_improvement(patience):
+    worse = Scripted([1.0, 2.0, 3.0, 4.0])
+    run = trainer([worse, EarlyStopping(patience=patience)])
+    run.fit(blobs(), 4, verbose=0)
+    assert run.epoch == 2
+    with pytest.raises(ValueError, match="patience"):
+        EarlyStopping(patience=-1)
+
+
+def test_early_stopping_counts_anew_after_it_stopped():
+    stop = EarlyStopping(patience=1)
+    run = trainer([Scripted([1.0, 2.0, 3.0, 2.0, 4.0]), stop])
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 2
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 5
+    other = trainer([Scripted([9.0, 8.0, 9.0]), stop])
+    other.fit(blobs(), 20, verbose=0)
+    assert other.epoch == 3
+
+
+def test_a_stopped_run_that_is_resumed_stays_stopped(tmp_path):
+    def made(values):
+        return trainer([Scripted(values), EarlyStopping(patience=1)])
+
+    run = made([1.0, 2.0])
+    run.fit(blobs(), 20, verbose=0)
+    run.save(tmp_path / "run.safetensors")
+    again = made([])
+    again.load(tmp_path / "run.safetensors")
+    with pytest.warns(UserWarning, match="ended this run after epoch 2"):
+        again.fit(blobs(), 20, verbose=0)
+    assert again.epoch == 2
+
+
+def test_fitting_in_two_parts_keeps_the_count():
+    run = trainer([Scripted([1.0, 2.0, 3.0, 4.0]), EarlyStopping(patience=3)])
+    run.fit(blobs(), 2, verbose=0)
+    run.fit(blobs(), 20, verbose=0)
+    assert run.epoch == 4
 
 
 def test_monitor_follows_the_metric_and_must_exist():
@@ -211,6 +289,23 @@ def test_loggers(tmp_path):
     assert [line["epoch"] for line in lines] == [1, 2]
     assert [line["lr"] for line in lines] == run.history["lr"]
     assert json.loads(run.history.to_json(tmp_path / "h.json"))["loss"] == run.history["loss"]
+
+
+def test_a_resumed_log_has_each_epoch_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    run = trainer([JSONLogger(path)])
+    run.fit(blobs(), 2, verbose=0)
+    run.save(tmp_path / "run.safetensors")
+    run.fit(blobs(), 3, verbose=0)
+    with open(path, "a") as file:
+        file.write('{"epoch": 4, "lo')  # killed while it wrote
+    again = trainer([JSONLogger(path)])
+    again.load(tmp_path / "run.safetensors")
+    again.fit(blobs(), 4, verbose=0)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    trainer([JSONLogger(path)]).fit(blobs(), 1, verbose=0)
+    assert len(path.read_text().splitlines()) == 1
 
 
 def test_schedules_step_when_they_should():
@@ -434,6 +529,305 @@ def test_bar_rewrites_one_line_per_epoch(monkeypatch):
     text = sys.stderr.getvalue()
     assert text.count("\n") == 2 and text.count("\r") > 2
     assert "epoch 2/2" in text and "accuracy" in text
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_no_number_is_cut_however_narrow_the_terminal(monkeypatch, columns):
+    from rubigo.train import progress
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "_REDRAW_SECONDS", 0.0)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    run = trainer()
+    run.fit(blobs(), 2, validation=blobs(seed=1))
+    lines = re.split(r"[\r\n]+", sys.stderr.getvalue())
+    assert all(len(line) < columns for line in lines)
+    for line in lines:
+        for word, number in re.findall(r"(lr|ETA|accuracy) ?(\S*)", line):
+            assert number, (word, line)
+    # At the end of an epoch all is said, in more lines where it must be.
+    said = " ".join(sys.stderr.getvalue().split())
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):
+        assert f"{name} {run.history[name][-1]:.4g}" in said
+    if columns >= 80:
+        assert re.search(r"ETA \d+ s  loss \S+  accuracy \S+  \[#* *\]", sys.stderr.getvalue())
+
+
+def test_lines_on_a_terminal_too_if_asked_for(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    trainer().fit(blobs(), 2, verbose=2)
+    assert "\r" not in sys.stderr.getvalue() and sys.stderr.getvalue().count("\n") == 2
+
+
+class Binary:
+    """Two blobs, one to each side of 0, and a model that starts out right."""
+
+    x = rg.tensor([[-2.0], [-1.0], [1.0], [2.0]])
+    y = rg.tensor([0, 0, 1, 1])
+
+    @staticmethod
+    def model(outputs=1):
+        model = nn.Linear(1, outputs)
+        with rg.no_grad():
+            model.weight.copy_(rg.tensor([[1.0]] if outputs == 1 else [[-0.5], [0.5]]))
+            model.bias.zero_()
+        return model
+
+
+def frozen(model, loss, metrics):
+    """A trainer whose steps change nothing."""
+    return Trainer(model, optim.SGD(model.parameters(), lr=0.0), loss, metrics=metrics)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    "loss", [nn.BCEWithLogitsLoss(), nn.functional.binary_cross_entropy_with_logits, nn.BCELoss()]
+)
+def test_metrics_of_a_binary_model_see_probabilities(loss, flat):
+    layers = [Binary.model()]
+    if isinstance(loss, nn.BCELoss):
+        layers.append(nn.Sigmoid())
+    if flat:
+        layers.append(nn.Flatten(0))
+    y = Binary.y.to(rg.float32)
+    run = frozen(nn.Sequential(*layers), loss, ["accuracy", "roc_auc", "log_loss", "f1"])
+    data = (Binary.x, y if flat else y[:, None])
+    history = run.fit(data, 1, validation=data, batch_size=3, verbose=0)
+    assert history["accuracy"] == history["roc_auc"] == history["f1"] == [1.0]
+    assert history["log_loss"] == pytest.approx(history["loss"], rel=1e-6)
+    assert history["val_log_loss"] == pytest.approx(history["val_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "last"),
+    [
+        (nn.CrossEntropyLoss(), nn.Identity()),
+        (functools.partial(nn.functional.cross_entropy, reduction="sum"), nn.Identity()),
+        (nn.NLLLoss(), nn.LogSoftmax(1)),
+    ],
+)
+def test_metrics_of_several_classes_see_probabilities(loss, last):
+    run = frozen(
+        nn.Sequential(Binary.model(2), last),
+        loss,
+        ["accuracy", "roc_auc", "log_loss"],
+    )
+    scores = run.evaluate(Binary.x, Binary.y)
+    assert scores["accuracy"] == scores["roc_auc"] == 1.0
+    assert scores["log_loss"] == pytest.approx(scores["loss"], rel=1e-6)
+
+
+def test_a_metric_of_logits_and_a_loss_of_ones_own_see_the_output():
+    from rubigo.metrics import LogLoss
+
+    run = frozen(Binary.model(2), nn.CrossEntropyLoss(), [LogLoss(logits=True)])
+    scores = run.evaluate(Binary.x, Binary.y)
+    assert scores["log_loss"] == pytest.approx(scores["loss"], rel=1e-6)
+
+    def largest(preds, target):
+        return preds.max()
+
+    run = frozen(Binary.model(2), lambda out, y: nn.functional.cross_entropy(out, y), largest)
+    assert run.evaluate(Binary.x, Binary.y)["largest"] == 1.0
+
+
+def test_targets_of_probabilities_and_ignored_ones_are_labels_to_metrics():
+    one_hot = rg.tensor([[0.9, 0.1], [1.0, 0.0], [0.2, 0.8], [0.6, 0.4]])
+    run = frozen(Binary.model(2), nn.CrossEntropyLoss(), ["accuracy"])
+    assert run.evaluate(Binary.x, one_hot)["accuracy"] == 0.75
+    y = rg.tensor([0, -100, 1, 0])
+    assert run.evaluate(Binary.x, y)["accuracy"] == pytest.approx(2 / 3)
+    run = frozen(Binary.model(2), nn.CrossEntropyLoss(ignore_index=0), ["accuracy"])
+    assert run.evaluate(Binary.x, Binary.y)["accuracy"] == 1.0
+
+
+def test_segmentation_counts_pixels():
+    model = nn.Conv2d(1, 3, 1)
+    x, y = rg.randn(4, 1, 5, 6), rg.arange(120).reshape(4, 5, 6) % 3
+    y[0, 0, 0] = -100
+    run = frozen(model, nn.CrossEntropyLoss(), ["accuracy", "f1"])
+    history = run.fit(x, y, validation=(x, y), batch_size=3, verbose=0)
+    right = (run.predict(x).argmax(1) == y).sum().item()
+    assert history["accuracy"] == history["val_accuracy"] == [pytest.approx(right / 119)]
+
+
+def test_several_labels_per_sample():
+    model = nn.Linear(1, 3)
+    with rg.no_grad():
+        model.weight.copy_(rg.tensor([[1.0], [-1.0], [1.0]]))
+        model.bias.zero_()
+    y = rg.tensor([[0.0, 1, 0], [0, 1, 1], [1, 0, 1], [1, 0, 1]])
+    for loss in (nn.BCEWithLogitsLoss(), nn.MultiLabelSoftMarginLoss()):
+        run = frozen(model, loss, ["accuracy", "recall", "roc_auc"])
+        scores = run.evaluate(Binary.x, y)
+        assert scores["accuracy"] == 0.75
+        assert scores["recall"] == pytest.approx((1 + 1 + 2 / 3) / 3)
+
+
+WAYS = [
+    lambda run, x, y: run.fit((x, y), 2, verbose=0),
+    lambda run, x, y: run.fit([x, y], 2, verbose=0),
+    lambda run, x, y: run.fit(x, y, 2, verbose=0),
+    lambda run, x, y: run.fit(x, y, epochs=2, verbose=0),
+    lambda run, x, y: run.fit((x,), y, epochs=np.int64(2), verbose=0),
+    lambda run, x, y: run.fit(x.numpy().astype("float64"), y.numpy(), epochs=2, verbose=0),
+    lambda run, x, y: run.fit(x.tolist(), y.tolist(), epochs=2, verbose=0),
+    lambda run, x, y: run.fit(TensorDataset(x, y), epochs=2, verbose=0),
+    lambda run, x, y: run.fit(list(TensorDataset(x, y)), 2, verbose=0),
+]
+
+
+@pytest.mark.parametrize("way", range(len(WAYS)))
+def test_ways_to_pass_the_data(way):
+    x, y = blobs()
+    whole = trainer()
+    whole.fit((x, y), epochs=2, verbose=0)
+    run = trainer()
+    WAYS[way](run, x, y)
+    assert run.epoch == 2 and weights_sha256(run.model) == weights_sha256(whole.model)
+
+
+def test_one_epoch_by_default_and_only_whole_ones():
+    x, y = blobs()
+    run = trainer()
+    history = run.fit(x, y, validation_data=(x, y), verbose=0)
+    assert run.epoch == 1 and history.history is history and len(history["val_loss"]) == 1
+    for call in (lambda: run.fit((x, y), 1.5), lambda: run.fit(x, y, epochs="2")):
+        with pytest.raises(TypeError, match="epochs must be a whole number"):
+            call()
+    with pytest.raises(TypeError, match="target is missing"):
+        run.fit(x, epochs=2)
+    with pytest.raises(TypeError, match="TensorDataset holds the target itself"):
+        run.fit(TensorDataset(x, y), y, epochs=2)
+    with pytest.raises(ValueError, match="two names"):
+        run.fit(x, y, 2, validation=(x, y), validation_data=(x, y))
+    with pytest.raises(ValueError, match="verbose"):
+        run.fit(x, y, 2, verbose=3)
+
+
+def test_evaluate_and_predict_take_what_fit_takes():
+    x, y = blobs()
+    run = trainer()
+    scores = run.evaluate((x, y))
+    assert scores == run.evaluate(x, y) == run.evaluate(TensorDataset(x, y))
+    whole = run.predict(x).tolist()
+    data = TensorDataset(x, y)
+    for given in (x.numpy(), x.tolist(), (x,), [x], data, DataLoader(data, 7), TensorDataset(x)):
+        assert run.predict(given).tolist() == whole
+    with pytest.raises(TypeError, match=r"predict takes .*, got int"):
+        run.predict(3)
+
+
+def test_evaluate_and_predict_leave_the_random_numbers_alone():
+    x, y = blobs()
+    run = trainer()
+    rg.manual_seed(5)
+    expected = rg.rand(1).item()
+    rg.manual_seed(5)
+    run.evaluate(x, y)
+    run.predict(x)
+    run.predict(TensorDataset(x, y))
+    assert rg.rand(1).item() == expected
+
+
+def test_without_metrics_an_output_may_be_anything():
+    class Answers(nn.Linear):
+        def forward(self, input):
+            return {"scores": super().forward(input)}
+
+    def loss(output, target):
+        return nn.functional.cross_entropy(output["scores"], target)
+
+    run = frozen(Answers(2, 3), loss, ())
+    run.fit(*blobs(), verbose=0)
+    with pytest.raises(TypeError, match="tensor or a tuple of them, got dict"):
+        run.predict(blobs()[0])
+
+
+class Sums(nn.Module):
+    """Two inputs, two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, a, b):
+        return self.layer(a + b), self.layer(a - b)
+
+
+def test_several_inputs_and_outputs():
+    model = Sums()
+
+    def loss(outputs, target):
+        first, second = outputs
+        return nn.functional.mse_loss(first, target) + 0 * second.sum()
+
+    run = Trainer(model, optim.SGD(model.parameters(), lr=0.1), loss, metrics=["mae"])
+    a, b = rg.arange(8.0).reshape(8, 1) / 8, rg.ones(8, 1)
+    run.fit((a, b), a, epochs=2, verbose=0)
+    run.fit((a, b, a), epochs=3, verbose=0)
+    first, second = run.predict((a, b), batch_size=3)
+    assert (first - model.layer(a + b)).abs().max().item() < 1e-6
+    assert tuple(second.shape) == (8, 1)
+    with rg.no_grad():
+        model.layer.bias.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"parameter layer\.bias is no longer finite"):
+        run.fit((a, b, a), epochs=4, verbose=0)
+
+
+def test_a_summed_loss_is_logged_per_sample():
+    y = Binary.y.to(rg.float32)[:, None]
+    mean = frozen(Binary.model(), nn.MSELoss(), ()).evaluate(Binary.x, y)["loss"]
+    for loss in (nn.MSELoss(reduction="sum"),
+                 functools.partial(nn.functional.mse_loss, reduction="sum")):  # fmt: skip
+        run = frozen(Binary.model(), loss, ())
+        assert run.evaluate(Binary.x, y, batch_size=3)["loss"] == pytest.approx(mean)
+        assert run.fit(Binary.x, y, batch_size=3)["loss"] == [pytest.approx(mean)]
+
+
+def test_metrics_by_function_and_alias():
+    from rubigo.metrics import F1Score, accuracy
+
+    def error(preds, target):
+        return (preds.argmax(1) != target).to(rg.float32).mean()
+
+    x, y = blobs(25)
+    run = trainer()
+    run = frozen(run.model, nn.CrossEntropyLoss(), ["acc", error, F1Score])
+    scores = run.evaluate(x, y, batch_size=10)
+    assert scores["error"] == pytest.approx(1 - scores["acc"]) and "f1" in scores
+    run = frozen(run.model, nn.CrossEntropyLoss(), {"right": accuracy, "same": "accuracy"})
+    scores = run.evaluate(x, y, batch_size=10)
+    assert scores["right"] == pytest.approx(scores["same"])
+    run.callbacks.append(EarlyStopping("right"))
+    with pytest.raises(ValueError, match=r"'right' better small or large"):
+        run.fit(x, y, verbose=0)
+    for bad, message in (
+        ([lambda p, t: 0], "lambda has no name"),
+        (["acc", "acc"], "two are called 'acc'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            frozen(run.model, nn.CrossEntropyLoss(), bad)
+    with pytest.raises(TypeError, match="a metric is a name"):
+        frozen(run.model, nn.CrossEntropyLoss(), [3])
+
+
+def test_random_samples_are_the_same_for_any_number_of_workers():
+    x, y = blobs()
+
+    class Augmented(Dataset):
+        def __len__(self):
+            return 60
+
+        def __getitem__(self, index):
+            return x[index] + rg.rand(2, generator=sample_generator()), y[index]
+
+    digests = []
+    for workers in (0, 1, 3):
+        run = trainer()
+        run.fit(Augmented(), 2, batch_size=10, num_workers=workers, verbose=0)
+        digests.append(weights_sha256(run.model))
+    assert len(set(digests)) == 1
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ if TYPE_CHECKING:
         testing as testing,
         train as train,
         types as types,
+        utils as utils,
     )
     from rubigo._printing import set_printoptions as set_printoptions
     from rubigo.profiler import profile as profile
@@ -148,6 +149,7 @@ if TYPE_CHECKING:
 _LAZY_MODULES = (
     "autograd", "cli", "cpu", "data", "functional", "gpu", "metrics", "nn", "optim",
     "plots", "profiler", "serialization", "testing", "train", "types",
+    "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "save": "serialization",

@@ -31,20 +31,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(options, "threads", None) is not None:
             rg.set_num_threads(options.threads)
         options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("rubigo: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe has gone; Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if options.debug:
             raise
-        print(f"rubigo: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"rubigo: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", choices=["digits"])
     train.add_argument("--epochs", type=_positive, default=10, help="default: 10")
     train.add_argument("--seed", type=_natural, default=0, help="default: 0")
-    train.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    train.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="default: cpu")
     train.add_argument("--out", type=Path, default=Path("runs/digits"), metavar="DIR")
     train.add_argument("--threads", type=_positive, help="CPU threads")
     train.add_argument("--smoke", action="store_true", help="one epoch, to see that it runs")
@@ -78,17 +86,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    return _whole(text, 1, "at least 1")
 
 
 def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, got {value}")
-    return value
+    return _whole(text, 0, "not negative")
+
+
+def _whole(text: str, least: int, rule: str) -> int:
+    # The core takes seeds and counts of 64 bits.
+    if not (text.lstrip("+-").isdecimal() and least <= int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"must be a whole number, {rule}, got {text!r}")
+    return int(text)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -121,6 +130,8 @@ def _predict(options: argparse.Namespace) -> None:
     columns = [range(len(best)), best, [f"{value:.4f}" for value in share]]
     rows = zip(*columns, *([truth] if truth else []), strict=True)
     if options.out is None:
+        if sys.stdout is None:
+            raise ValueError("the standard output is closed: pass --out FILE")
         _write_csv(sys.stdout, header, rows)
     else:
         with open(options.out, "w", newline="", encoding="utf-8") as file:

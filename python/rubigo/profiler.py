@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -30,11 +31,21 @@ class profile:
 
     On the GPU each op is waited for, so that its time is its own.
 
+    Args:
+        model: whose modules to tell apart, by path and class as in errors. An op's backward
+            counts for the module of its forward; what runs outside of all modules (the loss,
+            the optimizer's step) has none.
+
     >>> import rubigo as rg
     >>> with rg.profile() as p:
     ...     _ = rg.ones(10).exp()
     >>> [r.op for r in p.rows if r.op == "exp"]
     ['exp']
+    >>> x, model = rg.ones(1, 2), rg.nn.Sequential(rg.nn.Linear(2, 1))
+    >>> with rg.profile(model) as p:
+    ...     _ = model(x)
+    >>> [(r.op, r.module) for r in p.rows]
+    [('linear', '[0] (Linear)')]
     """
 
     def __init__(self, model: Module | None = None) -> None:
@@ -45,7 +56,7 @@ class profile:
     def __enter__(self) -> Self:
         if self.model is not None:
             for path, module in self.model.named_modules():
-                name = f"{path or type(module).__name__}"
+                name = _shown(path, module)
                 self._undo.append(module.register_forward_pre_hook(_enter(name)))
                 self._undo.append(module.register_forward_hook(_leave, always_call=True))
         _core.take_profile()
@@ -75,16 +86,23 @@ class profile:
         """The totals as text."""
         rows = self.by(key)
         whole = sum(t[2] for t in rows) or 1.0
-        lines = [f"{key:<32} {'calls':>8} {'ms':>10} {'%':>6} {'MB':>10}"]
+        width = max([32, *(len(row[0]) for row in rows[:limit])])
+        lines = [f"{key:<{width}} {'calls':>8} {'ms':>10} {'%':>6} {'MB':>10}"]
         for name, calls, seconds, moved in rows[:limit]:
             lines.append(
-                f"{name or '(no module)':<32} {calls:>8} {seconds * 1e3:>10.3f} "
+                f"{name or '(no module)':<{width}} {calls:>8} {seconds * 1e3:>10.3f} "
                 f"{100 * seconds / whole:>6.1f} {moved / 1e6:>10.2f}"
             )
         return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.table("op") + "\n\n" + self.table("module")
+
+
+def _shown(path: str, module: Module) -> str:
+    """`layers.3.linear` of a Linear as `layers[3].linear (Linear)`; the model by its class."""
+    kind = type(module).__name__
+    return re.sub(r"(^|\.)(\d+)(?=\.|$)", r"[\2]", path) + f" ({kind})" if path else kind
 
 
 def _enter(name: str) -> Callable[[Module, Any], None]:

@@ -1,6 +1,6 @@
 """Datasets, samplers and the loader that turns them into batches."""
 
-from .collate import default_collate
+from .collate import default_collate, default_convert
 from .dataset import (
     ConcatDataset,
     Dataset,
@@ -15,8 +15,10 @@ from .sampler import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from .stream import sample_generator
 from .toy import load_digits
 
 __all__ = [
@@ -29,9 +31,12 @@ __all__ = [
     "SequentialSampler",
     "StackDataset",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
     "default_collate",
+    "default_convert",
     "load_digits",
     "random_split",
+    "sample_generator",
 ]

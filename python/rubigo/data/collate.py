@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import rubigo as rg
@@ -12,8 +13,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """Stacks samples along a new first dimension, field by field.
 
     Tensors and numpy arrays of one shape are stacked; ints become int64, floats float64 and
-    bools bool tensors; strings and bytes stay lists; mappings, named tuples and sequences are
-    collated member by member.
+    bools bool tensors; strings and bytes stay as they are; mappings, named tuples and sequences
+    are collated member by member, and a tuple's members come as a list.
 
     Args:
         batch: the samples, all of the same structure.
@@ -29,28 +30,77 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, rg.Tensor):
         _check_shapes(batch)
         return rg.stack(list(batch))
-    if type(first).__module__ == "numpy":
+    if _is_numeric_array(first):
         return _from_numpy(batch)
     if isinstance(first, bool | int):
         return rg.tensor(list(batch))
     if isinstance(first, float):
         return rg.tensor(list(batch), dtype=rg.float64)
     if isinstance(first, str | bytes):
-        return list(batch)
+        return batch
     if isinstance(first, Mapping):
-        return {key: default_collate([_member(s, key, i) for i, s in enumerate(batch)])
-                for key in first}  # fmt: skip
+        fields = {
+            key: default_collate([_member(s, key, i) for i, s in enumerate(batch)]) for key in first
+        }
+        return _mapping_like(first, fields)
     if isinstance(first, Sequence):
         lengths = {len(sample) for sample in batch}
         if len(lengths) > 1:
             raise ValueError(f"samples differ in their number of fields: {sorted(lengths)}")
-        fields = [default_collate(field) for field in zip(*batch, strict=True)]
-        return type(first)(*fields) if hasattr(first, "_fields") else fields
+        return _sequence_like(first, [default_collate(f) for f in zip(*batch, strict=True)])
     raise TypeError(
         f"cannot collate samples of type {type(first).__name__}: "
         "return tensors, arrays, numbers, strings, or dicts or tuples of them, "
         "or pass your own collate_fn"
     )
+
+
+def default_convert(data: Any) -> Any:
+    """Turns the numpy arrays in one sample into tensors and leaves all else as it is.
+
+    A loader with `batch_size=None` applies it to each sample.
+
+    >>> import numpy as np
+    >>> default_convert({"x": np.ones(2, "float32"), "name": "a"})
+    {'x': tensor([1., 1.]), 'name': 'a'}
+    """
+    if _is_numeric_array(data):
+        return rg.as_tensor(data)
+    if isinstance(data, Mapping):
+        return _mapping_like(data, {key: default_convert(data[key]) for key in data})
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return _sequence_like(data, [default_convert(member) for member in data])
+    return data
+
+
+def _is_numeric_array(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and value.dtype.kind in "biuf"
+
+
+def _mapping_like(first: Mapping[Any, Any], fields: dict[Any, Any]) -> Any:
+    """The fields in a mapping of the type of `first` (ordered, with defaults, ...)."""
+    if type(first) is dict:
+        return fields
+    if isinstance(first, MutableMapping):
+        clone = copy.copy(first)
+        clone.update(fields)
+        return clone
+    return _made(type(first), fields)
+
+
+def _sequence_like(first: Sequence[Any], members: list[Any]) -> Any:
+    """The members in a sequence of the type of `first`, and a list for a tuple."""
+    if hasattr(first, "_fields"):
+        return type(first)(*members)
+    return members if isinstance(first, tuple | list) else _made(type(first), members)
+
+
+def _made(kind: Callable[[Any], Any], content: Any) -> Any:
+    try:
+        return kind(content)
+    except TypeError:
+        # A class whose constructor wants something else; PyTorch falls back to the same.
+        return content
 
 
 def _member(sample: Mapping[Any, Any], key: Any, position: int) -> Any:

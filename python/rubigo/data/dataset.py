@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import floor, isclose
-from typing import Any
+from numbers import Integral
+from typing import Any, Generic, TypeVar
 
 import rubigo as rg
 
-from .collate import default_collate
+Sample = TypeVar("Sample", covariant=True)
 
 
-class Dataset:
+class Dataset(Generic[Sample]):
     """A map from an index to a sample; subclasses define `__getitem__` and `__len__`.
 
-    A subclass may also define `batch(indices)`, which returns a whole collated batch at once;
-    the loader uses it in place of one `__getitem__` per sample.
+    A dataset that can read many samples at once may define `__getitems__(indices)`, which
+    returns a list of them; the loader uses it in place of one `__getitem__` per sample.
 
-    >>> class Squares(Dataset):
+    >>> class Squares(Dataset[int]):
     ...     def __len__(self):
     ...         return 4
     ...     def __getitem__(self, index):
@@ -28,10 +29,10 @@ class Dataset:
     1
     """
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Sample:
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__")
 
-    def __add__(self, other: Dataset) -> ConcatDataset:
+    def __add__(self, other: Dataset[Any]) -> ConcatDataset:
         return ConcatDataset([self, other])
 
 
@@ -52,23 +53,42 @@ def _position(index: int, size: int) -> int:
     return position
 
 
-def fetch(
-    dataset: Any, indices: Sequence[int], collate_fn: Callable[[list[Any]], Any] = default_collate
-) -> Any:
-    """The collated samples at `indices`, by the dataset's own `batch` where that is the same."""
-    if collate_fn is default_collate and hasattr(dataset, "batch"):
-        return dataset.batch(indices)
-    samples = []
-    for index in indices:
-        try:
-            samples.append(dataset[index])
-        except Exception as error:
-            error.add_note(f"raised while loading sample {index} of {type(dataset).__name__}")
-            raise
-    return collate_fn(samples)
+def sample_at(dataset: Any, index: Any) -> Any:
+    """The sample at `index`, which errors name."""
+    try:
+        return dataset[index]
+    except Exception as error:
+        error.add_note(f"raised while loading sample {index} of {type(dataset).__name__}")
+        raise
 
 
-class TensorDataset(Dataset):
+def samples_at(dataset: Any, indices: Sequence[Any]) -> list[Any]:
+    """The samples at `indices`, by the dataset's `__getitems__` where it has one."""
+    if callable(getattr(dataset, "__getitems__", None)):
+        samples = dataset.__getitems__(list(indices))
+        if len(samples) != len(indices):
+            raise ValueError(
+                f"{type(dataset).__name__}.__getitems__ gave {len(samples)} samples for "
+                f"{len(indices)} indices"
+            )
+        return samples
+    return [sample_at(dataset, index) for index in indices]
+
+
+def rows_at(dataset: Any, indices: Sequence[int]) -> list[rg.Tensor] | None:
+    """What collating the samples of a TensorDataset gives, gathered by one op per tensor.
+
+    None for any other dataset, and for subclasses, which may give samples of their own.
+    """
+    if type(dataset) is Subset:
+        return rows_at(dataset.dataset, [dataset.indices[i] for i in indices])
+    if type(dataset) is not TensorDataset:
+        return None
+    rows = rg.tensor([_position(i, len(dataset)) for i in indices], dtype=rg.int64)
+    return [tensor.index_select(0, rows.to(tensor.device)) for tensor in dataset.tensors]
+
+
+class TensorDataset(Dataset[tuple[rg.Tensor, ...]]):
     """Rows of tensors that share their first dimension; sample i is the tuple of rows i.
 
     Args:
@@ -76,10 +96,8 @@ class TensorDataset(Dataset):
 
     >>> import rubigo as rg
     >>> data = TensorDataset(rg.tensor([[1.0], [2.0], [3.0]]), rg.tensor([0, 1, 0]))
-    >>> len(data)
-    3
-    >>> [field.tolist() for field in data.batch([2, 0])]
-    [[[3.0], [1.0]], [0, 0]]
+    >>> len(data), data[1]
+    (3, (tensor([2.]), tensor(1)))
     """
 
     def __init__(self, *tensors: rg.Tensor):
@@ -99,13 +117,8 @@ class TensorDataset(Dataset):
     def __getitem__(self, index: Any) -> tuple[rg.Tensor, ...]:
         return tuple(tensor[index] for tensor in self.tensors)
 
-    def batch(self, indices: Sequence[int]) -> list[rg.Tensor]:
-        """The rows `indices` of each tensor, gathered by one op per tensor."""
-        rows = rg.tensor([_position(i, len(self)) for i in indices], dtype=rg.int64)
-        return [tensor.index_select(0, rows.to(tensor.device)) for tensor in self.tensors]
 
-
-class Subset(Dataset):
+class Subset(Dataset[Sample]):
     """The samples of `dataset` at `indices`, in that order.
 
     >>> Subset("abcd", [3, 1])[0]
@@ -119,15 +132,16 @@ class Subset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
-    def batch(self, indices: Sequence[int]) -> Any:
-        """The collated samples at positions `indices` of the subset."""
-        return fetch(self.dataset, [self.indices[i] for i in indices])
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        return samples_at(self.dataset, [self.indices[i] for i in indices])
 
 
-class ConcatDataset(Dataset):
+class ConcatDataset(Dataset[Any]):
     """Datasets one after the other.
 
     >>> joined = ConcatDataset(["ab", "cde"])
@@ -151,7 +165,7 @@ class ConcatDataset(Dataset):
         return self.datasets[which][position - start]
 
 
-class StackDataset(Dataset):
+class StackDataset(Dataset[Any]):
     """Datasets of one length side by side; a sample is the tuple (or dict) of their samples.
 
     >>> StackDataset("ab", [0, 1])[1]
@@ -196,7 +210,7 @@ def random_split(
     size = _size(dataset)
     if any(length < 0 for length in lengths):
         raise ValueError(f"lengths must not be negative, got {list(lengths)}")
-    if all(isinstance(length, int) for length in lengths) and sum(lengths) == size:
+    if all(isinstance(length, Integral) for length in lengths) and sum(lengths) == size:
         counts = [int(length) for length in lengths]
     elif isclose(sum(lengths), 1.0, abs_tol=1e-6):
         counts = [floor(size * fraction) for fraction in lengths]

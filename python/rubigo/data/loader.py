@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import rubigo as rg
 
-from .collate import default_collate
-from .dataset import fetch
-from .sampler import BatchSampler, RandomSampler, SequentialSampler
+from .collate import default_collate, default_convert
+from .dataset import Sample, rows_at, sample_at, samples_at
+from .sampler import (
+    BatchSampler,
+    RandomSampler,
+    SeededSampler,
+    SequentialSampler,
+    draw_seed,
+    mix_seed,
+)
+from .stream import own_stream
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -21,26 +29,30 @@ if TYPE_CHECKING:
 _SLICE_SECONDS = 0.1
 
 
-class DataLoader:
+class DataLoader(Generic[Sample]):
     """Iterates over a dataset in batches.
 
-    The order depends on the sampler alone, never on the number of workers. Epoch e of a
-    shuffled loader depends only on the loader's seed, drawn when it is made, and on e.
+    The order depends on the sampler alone, never on the number of workers. Epoch e depends only
+    on the loader's seed, drawn when it is made, and on e: so does the order of a shuffled
+    loader, and so do numbers that `__getitem__` draws from `rubigo.data.sample_generator()`.
 
     Args:
-        dataset: anything with `len()` and `[index]`; see `Dataset.batch` for the fast path.
-        batch_size: samples per batch; None yields single samples, not collated.
+        dataset: anything with `len()` and `[index]`; `__getitems__` is used where it has one.
+        batch_size: samples per batch; None yields single samples.
         shuffle: visit the samples in a new random order in each epoch.
         sampler: an iterable of indices in place of `shuffle`.
         batch_sampler: an iterable of lists of indices in place of batch_size, shuffle, sampler
             and drop_last.
         num_workers: threads that load ahead; 0 loads in the caller's thread. A thread gains
             where `__getitem__` waits or runs code that releases the interpreter lock.
-        collate_fn: makes a batch of a list of samples; `default_collate` when absent.
+        collate_fn: makes a batch of a list of samples, `default_collate` when absent; without a
+            batch size it is given each sample, and is `default_convert` when absent.
         drop_last: leave out a last, smaller batch.
         timeout: seconds to wait for a batch of the workers; 0 waits for ever.
-        generator: where the seed of `shuffle` comes from, read once.
+        generator: where the loader's seed comes from, read once.
         prefetch_factor: batches loaded ahead per worker; 2 by default.
+        persistent_workers: accepted; threads start quickly, so that none outlives its epoch.
+        pin_memory, worker_init_fn, multiprocessing_context, in_order: only PyTorch's defaults.
 
     >>> loader = DataLoader(range(5), batch_size=2)
     >>> [batch.tolist() for batch in loader]
@@ -51,17 +63,30 @@ class DataLoader:
         self,
         dataset: Any,
         batch_size: int | None = 1,
-        shuffle: bool = False,
-        sampler: Iterable[int] | None = None,
-        batch_sampler: Iterable[list[int]] | None = None,
+        shuffle: bool | None = False,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[list[Any]] | None = None,
         num_workers: int = 0,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
         timeout: float = 0,
+        worker_init_fn: None = None,
+        multiprocessing_context: None = None,
         generator: rg.Generator | None = None,
         *,
         prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        in_order: bool = True,
     ):
+        if pin_memory or not in_order:
+            raise ValueError("a loader has no pinned memory and is always in order")
+        if worker_init_fn is not None or multiprocessing_context is not None:
+            raise ValueError(
+                "the workers are threads: they take no worker_init_fn or multiprocessing_context"
+            )
+        if persistent_workers and num_workers == 0:
+            raise ValueError("persistent_workers needs num_workers >= 1")
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise TypeError(
                 f"DataLoader needs a dataset with len() and [index], got {type(dataset).__name__}"
@@ -78,28 +103,36 @@ class DataLoader:
             raise ValueError("batch_sampler excludes batch_size, shuffle, sampler and drop_last")
         if batch_size is None and drop_last:
             raise ValueError("drop_last needs a batch_size")
-        self.dataset = dataset
-        self.num_workers = num_workers
-        self.timeout = timeout
-        self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
-        self.collate_fn: Callable[[list[Any]], Any] = (
-            default_collate if collate_fn is None else collate_fn
-        )
         if batch_sampler is None and sampler is None:
             sampler = (
                 RandomSampler(dataset, generator=generator)
                 if shuffle
-                else (SequentialSampler(dataset))
+                else SequentialSampler(dataset)
             )
+        # One number of the generator decides about the order and about each batch.
+        self._seed: int = (
+            sampler.seed if isinstance(sampler, SeededSampler) else draw_seed(generator)
+        )
+        self._epoch = 0
         if sampler is not None and batch_size is not None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.dataset = dataset
+        self.num_workers = num_workers
+        self.timeout = timeout
+        self.generator = generator
+        self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
+        self.persistent_workers = persistent_workers
+        if collate_fn is None:
+            collate_fn = default_convert if batch_sampler is None else default_collate
+        self.collate_fn: Callable[[Any], Any] = collate_fn
         self.sampler = sampler
         self.batch_sampler = batch_sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
 
     def set_epoch(self, epoch: int) -> None:
-        """The next pass has the order of `epoch`, where the sampler knows epochs."""
+        """The next pass is that of `epoch`, where the sampler knows epochs."""
+        self._epoch = epoch
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         if hasattr(order, "set_epoch"):
             order.set_epoch(epoch)
@@ -108,19 +141,28 @@ class DataLoader:
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         return len(order)
 
-    def __iter__(self) -> Iterator[Any]:
-        if self.batch_sampler is None:
-            jobs: Iterable[Any] = ((index,) for index in self.sampler or ())
-            collate: Callable[[list[Any]], Any] = _only
-        else:
-            jobs, collate = self.batch_sampler, self.collate_fn
+    def __iter__(self) -> Pass:
+        seed = mix_seed(self._seed, self._epoch)
+        self._epoch += 1
+        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        # Jobs carry their number, so that each batch has random numbers of its own.
+        jobs = ((mix_seed(seed, number), job) for number, job in enumerate(order))
         if self.num_workers == 0:
-            return (fetch(self.dataset, indices, collate) for indices in jobs)
-        return self._threaded(iter(jobs), collate)
+            return Pass((self._load(*job) for job in jobs), self)
+        return Pass(self._threaded(jobs), self)
 
-    def _threaded(
-        self, jobs: Iterator[list[int]], collate: Callable[[list[Any]], Any]
-    ) -> Iterator[Any]:
+    def _load(self, seed: int, job: Any) -> Any:
+        """The batch (or the sample, without a batch size) of one entry of the order."""
+        with own_stream(seed):
+            if self.batch_sampler is None:
+                return self.collate_fn(sample_at(self.dataset, job))
+            if self.collate_fn is default_collate:
+                rows = rows_at(self.dataset, job)
+                if rows is not None:
+                    return rows
+            return self.collate_fn(samples_at(self.dataset, job))
+
+    def _threaded(self, jobs: Iterator[tuple[int, Any]]) -> Generator[Any, None, None]:
         """Results in the order of the jobs, with a bounded number of them under way.
 
         The threads end with this generator: after the last batch, an error, or `close()`, which
@@ -132,8 +174,8 @@ class DataLoader:
         pending: deque[Future[Any]] = deque()
 
         def submit(count: int) -> None:
-            for indices in islice(jobs, count):
-                pending.append(pool.submit(fetch, self.dataset, indices, collate))
+            for job in islice(jobs, count):
+                pending.append(pool.submit(self._load, *job))
 
         stuck = False
         try:
@@ -155,8 +197,29 @@ class DataLoader:
             pool.shutdown(wait=not stuck, cancel_futures=True)
 
 
-def _only(samples: list[Any]) -> Any:
-    return samples[0]
+class Pass:
+    """One pass over a loader: its batches, and how many the whole pass has.
+
+    >>> len(iter(DataLoader(range(5), batch_size=2)))
+    3
+    """
+
+    def __init__(self, batches: Generator[Any, None, None], loader: DataLoader[Any]):
+        self._batches = batches
+        self._loader = loader
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def close(self) -> None:
+        """Ends the pass and its threads before its last batch."""
+        self._batches.close()
 
 
 def _wait(future: Future[Any], timeout: float) -> bool:

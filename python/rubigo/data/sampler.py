@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from math import isfinite, log
-from typing import Any
+from numbers import Integral
+from typing import Any, Generic, TypeVar
 
 import rubigo as rg
 
@@ -28,10 +29,18 @@ def mix_seed(seed: int, step: int) -> int:
     return value >> 1
 
 
-class Sampler:
+def draw_seed(generator: rg.Generator | None) -> int:
+    """A seed from a generator, the default one where None."""
+    return int(rg.randint(0, 2**62, (1,), generator=generator).item())
+
+
+Index = TypeVar("Index", covariant=True)
+
+
+class Sampler(Generic[Index]):
     """An iterable of indices with a length.
 
-    >>> class Backwards(Sampler):
+    >>> class Backwards(Sampler[int]):
     ...     def __init__(self, data):
     ...         self.data = data
     ...     def __iter__(self):
@@ -42,11 +51,11 @@ class Sampler:
     [2, 1, 0]
     """
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Index]:
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__")
 
 
-class SequentialSampler(Sampler):
+class SequentialSampler(Sampler[int]):
     """0, 1, 2, ... in order.
 
     >>> list(SequentialSampler("abc"))
@@ -63,7 +72,7 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
-class _SeededSampler(Sampler):
+class SeededSampler(Sampler[int]):
     """A random sampler whose epoch e depends on its seed and e alone.
 
     The seed is drawn once, when the sampler is made; nothing that runs between two epochs
@@ -71,7 +80,7 @@ class _SeededSampler(Sampler):
     """
 
     def __init__(self, generator: rg.Generator | None):
-        self.seed = int(rg.randint(0, 2**62, (1,), generator=generator).item())
+        self.seed = draw_seed(generator)
         self.epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -85,7 +94,7 @@ class _SeededSampler(Sampler):
         return generator
 
 
-class RandomSampler(_SeededSampler):
+class RandomSampler(SeededSampler):
     """A new permutation of the indices in each epoch, or draws with replacement.
 
     Args:
@@ -129,7 +138,31 @@ class RandomSampler(_SeededSampler):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
 
-class WeightedRandomSampler(_SeededSampler):
+class SubsetRandomSampler(SeededSampler):
+    """The given indices in a new random order in each epoch.
+
+    Args:
+        indices: what to visit.
+        generator: where the sampler's seed comes from, read once.
+
+    >>> sorted(SubsetRandomSampler([5, 3, 8]))
+    [3, 5, 8]
+    """
+
+    def __init__(self, indices: Sequence[int], generator: rg.Generator | None = None):
+        super().__init__(generator)
+        self.indices = indices
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self._next_generator()
+        for position in rg.randperm(len(self.indices), generator=generator).tolist():
+            yield self.indices[position]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(SeededSampler):
     """Index i with probability proportional to `weights[i]`.
 
     Without replacement the indices are those with the largest log(u_i) / w_i.
@@ -193,7 +226,7 @@ class WeightedRandomSampler(_SeededSampler):
         return self.num_samples
 
 
-class BatchSampler(Sampler):
+class BatchSampler(Sampler[list[int]]):
     """Groups of `batch_size` consecutive indices of another sampler.
 
     >>> list(BatchSampler(range(5), batch_size=2, drop_last=False))
@@ -201,10 +234,11 @@ class BatchSampler(Sampler):
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
+        # numpy's integers are none of Python's int, but they count as well.
+        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size <= 0:
             raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
         self.sampler = sampler
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.drop_last = drop_last
 
     def set_epoch(self, epoch: int) -> None:

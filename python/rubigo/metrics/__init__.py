@@ -4,7 +4,7 @@ Every function takes `(preds, target)` as tensors, numpy arrays or lists; every 
 `update(preds, target)`, `compute()`, `reset()`, `merge(other)` and `higher_is_better`.
 """
 
-from .accuracy import Accuracy, TopKAccuracy, accuracy, top_k_accuracy
+from .accuracy import Accuracy, TopKAccuracy, accuracy, hamming_loss, top_k_accuracy
 from .base import Metric
 from .confusion import (
     BalancedAccuracy,
@@ -27,7 +27,16 @@ from .precision_recall import (
     precision,
     recall,
 )
-from .ranking import ROCAUC, AveragePrecision, LogLoss, average_precision, log_loss, roc_auc
+from .ranking import (
+    ROCAUC,
+    AveragePrecision,
+    LogLoss,
+    average_precision,
+    log_loss,
+    precision_recall_curve,
+    roc_auc,
+    roc_curve,
+)
 from .regression import MeanAbsoluteError, MeanSquaredError, R2Score, mae, mse, r2_score
 
 BY_NAME: dict[str, type[Metric]] = {
@@ -49,6 +58,7 @@ BY_NAME: dict[str, type[Metric]] = {
         TopKAccuracy,
     )
 }
+BY_NAME["acc"] = Accuracy
 """The metrics a `Trainer` takes by name."""
 
 __all__ = [
@@ -78,13 +88,16 @@ __all__ = [
     "confusion_matrix",
     "f1_score",
     "fbeta_score",
+    "hamming_loss",
     "log_loss",
     "mae",
     "matthews_corrcoef",
     "mse",
     "precision",
+    "precision_recall_curve",
     "r2_score",
     "recall",
     "roc_auc",
+    "roc_curve",
     "top_k_accuracy",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 import rubigo as rg
 
 from .base import Metric
-from .inputs import ArrayLike, count, labels, not_empty, predicted_labels, same_length
+from .inputs import ArrayLike, count, labels, not_empty, predicted_labels, rows, same_length
 
 
 def confusion_matrix(
@@ -23,8 +23,9 @@ def confusion_matrix(
         M[i, j] = #{n : target_n = i and preds_n = j}
 
     Args:
-        preds: labels (N,), probabilities of class 1 (N,), or scores (N, C).
-        target: labels (N,).
+        preds: labels (N,), probabilities of class 1 (N,) or (N, 1), or scores (N, C) or, for
+            images, (N, C, H, W).
+        target: labels (N,) or (N, H, W).
         num_classes: C; by default the columns of `preds`, or else the largest label plus one.
         normalize: divide by the row sums ("true"), column sums ("pred") or N ("all"); an empty
             row or column stays 0.
@@ -36,11 +37,12 @@ def confusion_matrix(
     >>> confusion_matrix([0, 1, 1], [0, 0, 1]).tolist()
     [[1, 1], [0, 1]]
     """
-    predicted, columns = predicted_labels(preds, threshold, num_classes)
+    scores, right = rows(preds, target)
+    predicted, columns = predicted_labels(scores, threshold, num_classes)
     if columns is not None and num_classes is not None and columns > num_classes:
         raise ValueError(f"preds has scores of {columns} classes, num_classes is {num_classes}")
     size = num_classes or columns
-    right = labels(target, "target", size)
+    right = labels(right, "target", size)
     same_length(predicted, right)
     not_empty(right.shape[0])
     if size is None:
@@ -178,18 +180,21 @@ class ConfusionMetric(Metric):
         self.num_classes = num_classes
         self.threshold = threshold
 
-    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor]:
+    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, ...]:
+        return (self._matrix(preds, target),)
+
+    def _matrix(self, preds: ArrayLike, target: ArrayLike) -> rg.Tensor:
         size = self.num_classes
         if size is None and self._sums is not None:
             size = self._sums[0].shape[0]
         if size is None:
-            size = predicted_labels(preds, self.threshold)[1]
+            size = predicted_labels(rows(preds, target)[0], self.threshold)[1]
         if size is None:
             raise ValueError(
                 f"{self.name}: labels do not tell how many classes there are, pass "
                 f"{type(self).__name__}(num_classes=...)"
             )
-        return (confusion_matrix(preds, target, num_classes=size, threshold=self.threshold),)
+        return confusion_matrix(preds, target, num_classes=size, threshold=self.threshold)
 
 
 class ConfusionMatrix(ConfusionMetric):

@@ -55,6 +55,52 @@ def labels(values: ArrayLike, name: str, num_classes: int | None = None) -> rg.T
     return tensor
 
 
+def rows(preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, rg.Tensor]:
+    """Predictions and target with one sample per row.
+
+    A single column (N, 1) counts as (N,). Each pixel is a sample: scores (N, C, H, W) against
+    labels (N, H, W) become (N H W, C) and (N H W,), and arrays of one shape with more than two
+    dimensions become (N ...,).
+    """
+    left, right = as_tensor(preds, "preds"), as_tensor(target, "target")
+    shape, wanted = tuple(left.shape), tuple(right.shape)
+    if len(wanted) >= 2 and shape[:1] + shape[2:] == wanted:
+        left, right = left.movedim(1, -1).reshape(-1, shape[1]), right.reshape(-1)
+    elif len(wanted) > 2 and shape == wanted:
+        left, right = left.reshape(-1), right.reshape(-1)
+    elif max(len(shape), len(wanted)) > 2:
+        raise ValueError(
+            f"preds of shape {shape} do not fit a target of shape {wanted}: they are labels or "
+            "probabilities of one shape, or scores (N, C, ...) against labels (N, ...)"
+        )
+    return _without_column(left), _without_column(right)
+
+
+def _without_column(values: rg.Tensor) -> rg.Tensor:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def is_multilabel(preds: rg.Tensor, target: rg.Tensor) -> bool:
+    """Whether each sample has several labels, each 0 or 1: both have one shape (N, L)."""
+    return target.ndim == 2 and tuple(preds.shape) == tuple(target.shape)
+
+
+def label_sets(
+    preds: rg.Tensor, target: rg.Tensor, threshold: float
+) -> tuple[rg.Tensor, rg.Tensor]:
+    """Predicted and right labels of a multilabel problem, bool (N, L)."""
+    if preds.is_floating_point():
+        predicted = probability(preds) > threshold
+    else:
+        predicted = _zero_or_one(preds, "preds")
+    return predicted, _zero_or_one(target, "target")
+
+
+def _zero_or_one(values: rg.Tensor, name: str) -> rg.Tensor:
+    refuse(~((values == 0) | (values == 1)), values, name, "each label is 0 or 1")
+    return values == 1
+
+
 def same_length(preds: rg.Tensor, target: rg.Tensor) -> None:
     if preds.shape[0] != target.shape[0]:
         raise ValueError(
@@ -79,10 +125,6 @@ def predicted_labels(
     """
     tensor = as_tensor(preds, "preds")
     if tensor.ndim == 2:
-        if tensor.shape[1] < 2:
-            raise ValueError(
-                f"preds of shape {tuple(tensor.shape)} has one column: pass preds[:, 0]"
-            )
         refuse(rg.isnan(tensor), tensor, "preds", "a score must not be NaN")
         return tensor.argmax(1), tensor.shape[1]
     if tensor.ndim == 1 and tensor.is_floating_point():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import rubigo as rg
 
 from .confusion import ConfusionMetric, confusion_matrix, ratio
-from .inputs import ArrayLike
+from .inputs import ArrayLike, is_multilabel, label_sets, not_empty, rows
 
 Average = Literal["micro", "macro", "weighted", "binary"] | None
 
@@ -25,9 +25,13 @@ def precision(
 
         TP_c / (TP_c + FP_c)
 
+    Predictions come first and the classes are averaged by default; in scikit-learn the target
+    comes first, and `average="binary"` is the default.
+
     Args:
-        preds: labels (N,), probabilities of class 1 (N,), or scores (N, C).
-        target: labels (N,).
+        preds: labels (N,), probabilities of class 1 (N,) or (N, 1), scores (N, C) or (N, C, H, W);
+            or labels or probabilities (N, L) of a multilabel problem.
+        target: labels (N,), (N, H, W) or, 0 or 1 each, (N, L).
         average: "macro" is the plain mean over the classes that occur in preds or target,
             "weighted" their mean by frequency in the target, "micro" counts all classes
             together, "binary" is class 1 of two, and None gives a float64 tensor (C,).
@@ -38,8 +42,8 @@ def precision(
     >>> precision([0, 1, 1, 1], [0, 1, 1, 0], average=None).tolist()
     [1.0, 0.6666666666666666]
     """
-    matrix = confusion_matrix(preds, target, num_classes=num_classes, threshold=threshold)
-    return score_of("precision", matrix, average, zero_division)
+    counts = _counts(preds, target, average, num_classes, threshold)
+    return score_of("precision", counts, average, zero_division)
 
 
 def recall(
@@ -60,8 +64,8 @@ def recall(
     >>> recall([0, 1, 1, 1], [0, 1, 1, 0], average=None).tolist()
     [0.5, 1.0]
     """
-    matrix = confusion_matrix(preds, target, num_classes=num_classes, threshold=threshold)
-    return score_of("recall", matrix, average, zero_division)
+    counts = _counts(preds, target, average, num_classes, threshold)
+    return score_of("recall", counts, average, zero_division)
 
 
 def fbeta_score(
@@ -85,8 +89,8 @@ def fbeta_score(
     >>> fbeta_score([0, 1, 1, 1], [0, 1, 1, 0], beta=2.0, average="binary")
     0.9090909090909091
     """
-    matrix = confusion_matrix(preds, target, num_classes=num_classes, threshold=threshold)
-    return score_of("fbeta", matrix, average, zero_division, beta)
+    counts = _counts(preds, target, average, num_classes, threshold)
+    return score_of("fbeta", counts, average, zero_division, beta)
 
 
 def f1_score(
@@ -107,21 +111,66 @@ def f1_score(
     >>> f1_score([0, 1, 1, 1], [0, 1, 1, 0], average="binary")
     0.8
     """
-    matrix = confusion_matrix(preds, target, num_classes=num_classes, threshold=threshold)
-    return score_of("fbeta", matrix, average, zero_division)
+    counts = _counts(preds, target, average, num_classes, threshold)
+    return score_of("fbeta", counts, average, zero_division)
+
+
+class Counts(NamedTuple):
+    """Per class: right answers, how often predicted, how often true, whether it counts at all.
+
+    The last is 0 for classes that neither occur nor are predicted; all of them are int64 (C,).
+    """
+
+    hits: rg.Tensor
+    predicted: rg.Tensor
+    actual: rg.Tensor
+    seen: rg.Tensor
+
+
+def _counts_of_matrix(matrix: rg.Tensor, average: Average) -> Counts:
+    if average == "binary" and matrix.shape[0] != 2:
+        raise ValueError(
+            f"average='binary' needs 2 classes, got {matrix.shape[0]}: choose 'macro', "
+            "'micro', 'weighted' or None"
+        )
+    predicted, actual = matrix.sum(0), matrix.sum(1)
+    return Counts(matrix.diagonal(), predicted, actual, predicted + actual)
+
+
+def _counts_of_sets(
+    preds: rg.Tensor, target: rg.Tensor, average: Average, threshold: float
+) -> Counts:
+    if average == "binary":
+        raise ValueError(
+            "average='binary' is not for several labels per sample: choose 'macro', 'micro', "
+            "'weighted' or None"
+        )
+    predicted, right = label_sets(preds, target, threshold)
+    hits = (predicted & right).sum(0)
+    return Counts(hits, predicted.sum(0), right.sum(0), rg.ones_like(hits))
+
+
+def _counts(
+    preds: ArrayLike,
+    target: ArrayLike,
+    average: Average,
+    num_classes: int | None,
+    threshold: float,
+) -> Counts:
+    scores, right = rows(preds, target)
+    if is_multilabel(scores, right):
+        not_empty(right.shape[0])
+        return _counts_of_sets(scores, right, average, threshold)
+    matrix = confusion_matrix(scores, right, num_classes=num_classes, threshold=threshold)
+    return _counts_of_matrix(matrix, average)
 
 
 def score_of(
-    kind: str, matrix: rg.Tensor, average: Average, zero_division: float, beta: float = 1.0
+    kind: str, counts: Counts, average: Average, zero_division: float, beta: float = 1.0
 ) -> Any:
-    """Precision, recall or F-beta of a confusion matrix."""
-    hits, predicted, actual = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    """Precision, recall or F-beta of the counts."""
+    hits, predicted, actual, seen = counts
     if average == "binary":
-        if matrix.shape[0] != 2:
-            raise ValueError(
-                f"average='binary' needs 2 classes, got {matrix.shape[0]}: choose 'macro', "
-                "'micro', 'weighted' or None"
-            )
         hits, predicted, actual = hits[1:], predicted[1:], actual[1:]
     elif average == "micro":
         hits, predicted, actual = hits.sum()[None], predicted.sum()[None], actual.sum()[None]
@@ -140,8 +189,11 @@ def score_of(
         return values
     if average in ("binary", "micro"):
         return float(values.item())
-    weights = (actual + predicted > 0).to(rg.float64) if average == "macro" else actual
-    weights = rg.where(rg.isnan(values), rg.zeros_like(weights), weights)
+    present = ((seen > 0) & ~rg.isnan(values)).to(rg.float64)
+    weights = present * actual if average == "weighted" else present
+    if float(weights.sum().item()) == 0:
+        # What has a value does not occur in the target: scikit-learn gives the plain mean.
+        weights = present
     total = float(weights.sum().item())
     if total == 0:
         return float("nan")
@@ -160,12 +212,13 @@ def classification_report(preds: ArrayLike, target: ArrayLike) -> dict[str, Any]
     (0.75, 0.75, 2)
     """
     matrix = confusion_matrix(preds, target)
+    counts = _counts_of_matrix(matrix, None)
     kinds = {"precision": "precision", "recall": "recall", "f1": "fbeta"}
-    per_class = {k: score_of(v, matrix, None, 0.0).tolist() for k, v in kinds.items()}
+    per_class = {k: score_of(v, counts, None, 0.0).tolist() for k, v in kinds.items()}
     support = matrix.sum(1).tolist()
     return {
         "accuracy": int(matrix.trace().item()) / sum(support),
-        **{name: score_of(kind, matrix, "macro", 0.0) for name, kind in kinds.items()},
+        **{name: score_of(kind, counts, "macro", 0.0) for name, kind in kinds.items()},
         "classes": [
             {**{name: per_class[name][label] for name in kinds}, "support": support[label]}
             for label in range(len(support))
@@ -197,8 +250,14 @@ class Precision(ConfusionMetric):
         self.average: Average = average
         self.zero_division = zero_division
 
-    def _result(self, matrix: rg.Tensor) -> Any:
-        return score_of(self._kind, matrix, self.average, self.zero_division)
+    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, ...]:
+        scores, right = rows(preds, target)
+        if is_multilabel(scores, right):
+            return _counts_of_sets(scores, right, self.average, self.threshold)
+        return _counts_of_matrix(self._matrix(scores, right), self.average)
+
+    def _result(self, *sums: rg.Tensor) -> Any:
+        return score_of(self._kind, Counts(*sums), self.average, self.zero_division)
 
 
 class Recall(Precision):
@@ -255,5 +314,5 @@ class FBetaScore(Precision):
         )
         self.beta = beta
 
-    def _result(self, matrix: rg.Tensor) -> Any:
-        return score_of("fbeta", matrix, self.average, self.zero_division, self.beta)
+    def _result(self, *sums: rg.Tensor) -> Any:
+        return score_of("fbeta", Counts(*sums), self.average, self.zero_division, self.beta)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import rubigo as rg
 
 from .base import Metric
-from .inputs import ArrayLike, as_tensor, count, labels, not_empty, probability, refuse, same_length
+from .inputs import (
+    ArrayLike,
+    count,
+    is_multilabel,
+    labels,
+    not_empty,
+    probability,
+    refuse,
+    rows,
+    same_length,
+)
 
 Average = Literal["macro", "weighted"] | None
 
@@ -31,12 +43,18 @@ def _average_precision(positive: rg.Tensor, negative: rg.Tensor) -> float:
 
 def _distinct(scores: rg.Tensor, hit: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
     """How many positives and negatives have each distinct score, highest first."""
+    return _grouped(scores, hit)[:2]
+
+
+def _grouped(scores: rg.Tensor, hit: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """As `_distinct`, and the scores themselves."""
     ordered, order = scores.sort(descending=True)
     changes = (ordered[1:] != ordered[:-1]).to(rg.int64)
     group = rg.cat([rg.zeros(1, dtype=rg.int64), changes.cumsum(0)])
     groups = int(group[-1].item()) + 1
     positive = rg.zeros(groups, dtype=rg.float64).scatter_add(0, group, hit[order].to(rg.float64))
-    return positive, count(group, groups).to(rg.float64) - positive
+    first = rg.cat([rg.ones(1, dtype=rg.int64), changes]) == 1
+    return positive, count(group, groups).to(rg.float64) - positive, ordered[first]
 
 
 def _over_classes(
@@ -45,6 +63,7 @@ def _over_classes(
     histograms: list[tuple[rg.Tensor, rg.Tensor]],
     average: Average,
 ) -> Any:
+    """The curve's value per class, averaged; undefined ones are scikit-learn's, with a warning."""
     if average not in ("macro", "weighted", None):
         raise ValueError(f"average must be 'macro', 'weighted' or None, got {average!r}")
     values, weights = [], []
@@ -52,32 +71,39 @@ def _over_classes(
         # One histogram is that of class 1 of two; several are one class against the rest.
         label = 1 if len(histograms) == 1 else position
         hits, misses = float(positive.sum().item()), float(negative.sum().item())
-        if hits == 0 or (misses == 0 and curve is _auc):
-            raise ValueError(
-                f"{name} is undefined: "
-                + (f"no sample of class {label}" if hits == 0 else f"all are of class {label}")
-            )
-        values.append(curve(positive, negative))
         weights.append(hits)
+        if hits and (misses or curve is not _auc):
+            values.append(curve(positive, negative))
+            continue
+        values.append(math.nan if curve is _auc else 0.0)
+        found = f"all samples are of class {label}" if hits else f"no sample is of class {label}"
+        warnings.warn(f"{name} is undefined, {values[-1]} is given: {found}", stacklevel=3)
     if len(values) == 1:
         return values[0]
     if average is None:
         return rg.tensor(values, dtype=rg.float64)
     if average == "macro":
         weights = [1.0] * len(values)
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+    pairs = [(v, w) for v, w in zip(values, weights, strict=True) if w]
+    return sum(v * w for v, w in pairs) / sum(weights) if pairs else 0.0
 
 
 def _columns(preds: ArrayLike, target: ArrayLike) -> list[tuple[rg.Tensor, rg.Tensor]]:
-    """Scores and hits (N,) for class 1 of two, or for each class against the rest."""
-    scores = as_tensor(preds, "preds")
-    if scores.ndim not in (1, 2) or (scores.ndim == 2 and scores.shape[1] < 2):
+    """Scores and hits (N,) for class 1 of two, for each class against the rest, or each label."""
+    scores, right = rows(preds, target)
+    if scores.ndim not in (1, 2):
         raise ValueError(
             f"preds must be scores of shape (N,) or (N, C), C >= 2, got {tuple(scores.shape)}"
         )
     refuse(rg.isnan(scores), scores, "preds", "a score must not be NaN")
+    if is_multilabel(scores, right):
+        not_empty(right.shape[0])
+        hits = right == 1
+        refuse(~hits & (right != 0), right, "target", "each label is 0 or 1")
+        scores = scores.to(rg.float64)
+        return [(scores[:, label], hits[:, label]) for label in range(scores.shape[1])]
     classes = 2 if scores.ndim == 1 else scores.shape[1]
-    right = labels(target, "target", classes)
+    right = labels(right, "target", classes)
     same_length(scores, right)
     not_empty(right.shape[0])
     scores = scores.to(rg.float64)
@@ -93,10 +119,12 @@ def roc_auc(preds: ArrayLike, target: ArrayLike, *, average: Average = "macro") 
 
         P(s+ > s-) + P(s+ = s-) / 2
 
+    With samples of one class only it is NaN, with a warning.
+
     Args:
-        preds: scores of class 1 (N,), or scores (N, C) for one class against the rest; any
-            increasing scale will do.
-        target: labels (N,).
+        preds: scores of class 1 (N,) or (N, 1), scores (N, C) for one class against the rest,
+            or (N, L) for each label of a multilabel problem; any increasing scale will do.
+        target: labels (N,) or, 0 or 1 each, (N, L).
         average: over classes: "macro", "weighted" by frequency, or None for a tensor (C,).
 
     Reference: Hanley and McNeil, "The meaning and use of the area under a receiver operating
@@ -115,6 +143,8 @@ def average_precision(preds: ArrayLike, target: ArrayLike, *, average: Average =
 
         sum_t (R_t - R_{t-1}) P_t  over the distinct scores t, highest first
 
+    Without a sample of the class it is 0, with a warning.
+
     Arguments as for `roc_auc`.
 
     >>> average_precision([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
@@ -122,6 +152,65 @@ def average_precision(preds: ArrayLike, target: ArrayLike, *, average: Average =
     """
     histograms = [_distinct(s, hit) for s, hit in _columns(preds, target)]
     return _over_classes("average_precision", _average_precision, histograms, average)
+
+
+def roc_curve(preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """The share of negatives and of positives called positive, as the threshold falls.
+
+    Args:
+        preds: scores of class 1 (N,) or (N, 1).
+        target: labels 0 or 1, both of which occur.
+
+    Returns:
+        false positive rates, true positive rates and thresholds, float64 (T,); the first
+        threshold is infinite, the others are the distinct scores.
+
+    >>> [values.tolist() for values in roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])]
+    [[0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], [inf, 0.8, 0.4, 0.35, 0.1]]
+    """
+    positive, negative, scores = _of_one_class("roc_curve", preds, target)
+    if not float(negative.sum().item()):
+        raise ValueError("roc_curve needs samples of both classes, there is none of class 0")
+    start = rg.zeros(1, dtype=rg.float64)
+    rates = [rg.cat([start, n.cumsum(0) / n.sum()]) for n in (negative, positive)]
+    return rates[0], rates[1], rg.cat([start + math.inf, scores])
+
+
+def precision_recall_curve(
+    preds: ArrayLike, target: ArrayLike
+) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """Precision and recall of class 1, as the threshold rises.
+
+    Args:
+        preds: scores of class 1 (N,) or (N, 1).
+        target: labels 0 or 1, and at least one 1.
+
+    Returns:
+        precision (T + 1,) and recall (T + 1,), which end in 1 and 0, and the T distinct scores
+        as thresholds; float64.
+
+    >>> found = precision_recall_curve([0.1, 0.4, 0.8], [0, 1, 1])
+    >>> [values.tolist() for values in found[1:]]
+    [[1.0, 1.0, 0.5, 0.0], [0.1, 0.4, 0.8]]
+    """
+    positive, negative, scores = _of_one_class("precision_recall_curve", preds, target)
+    found = positive.cumsum(0)
+    end = rg.zeros(1, dtype=rg.float64)
+    precision = rg.cat([end + 1, found / (found + negative.cumsum(0))])
+    recall = rg.cat([end, found / positive.sum()])
+    return precision.flip(0), recall.flip(0), scores.flip(0)
+
+
+def _of_one_class(
+    name: str, preds: ArrayLike, target: ArrayLike
+) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    columns = _columns(preds, target)
+    if len(columns) > 1:
+        raise ValueError(f"{name} is of one class: pass its scores, of shape (N,)")
+    found = _grouped(*columns[0])
+    if not float(found[0].sum().item()):
+        raise ValueError(f"{name} needs samples of class 1, there is none")
+    return found
 
 
 class ROCAUC(Metric):
@@ -153,12 +242,12 @@ class ROCAUC(Metric):
         self.average: Average = average
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor]:
-        scores = as_tensor(preds, "preds")
+        scores, right = rows(preds, target)
         probability(scores)
-        if scores.ndim == 2 and scores.shape[1] == 2:
+        if scores.ndim == 2 and scores.shape[1] == 2 and right.ndim == 1:
             scores = scores[:, 1]
         histograms = []
-        for column, hit in _columns(scores, target):
+        for column, hit in _columns(scores, right):
             place = (column * self.bins).floor().clamp(max=self.bins - 1).to(rg.int64)
             place = self.bins - 1 - place
             histograms.append(count(place + self.bins * hit.to(rg.int64), 2 * self.bins))
@@ -186,7 +275,7 @@ class AveragePrecision(ROCAUC):
 
 
 def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[float, int]:
-    scores = as_tensor(preds, "preds")
+    scores, right = rows(preds, target)
     if scores.ndim not in (1, 2) or not scores.is_floating_point():
         raise ValueError(
             "preds must be probabilities (or logits) of shape (N,) or (N, C), got "
@@ -198,7 +287,7 @@ def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[f
     if scores.ndim == 1:
         other = rg.zeros_like(scores) if logits else 1 - probability(scores)
         scores = rg.stack([other, scores], 1)
-    right = labels(target, "target", scores.shape[1])
+    right = labels(right, "target", scores.shape[1])
     same_length(scores, right)
     if logits:
         logs = scores.log_softmax(1)

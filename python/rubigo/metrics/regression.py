@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import rubigo as rg
 
 from .base import Metric
@@ -56,10 +59,11 @@ def r2_score(preds: ArrayLike, target: ArrayLike) -> float:
 
         1 - sum (target - preds)^2 / sum (target - mean(target))^2
 
-    A constant target gives 1 when it is met exactly and 0 otherwise.
+    A constant target gives 1 when it is met exactly and 0 otherwise; one sample gives NaN, with a
+    warning.
 
     Args:
-        preds, target: numbers of one shape (N, ...), N >= 2.
+        preds, target: numbers of one shape (N, ...).
 
     >>> r2_score([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
     0.7857142857142857
@@ -154,7 +158,8 @@ class R2Score(Metric):
         self, number: int, mean: rg.Tensor, deviation: rg.Tensor, residual: rg.Tensor
     ) -> float:
         if number < 2:
-            raise ValueError("r2 is undefined for fewer than 2 samples")
+            warnings.warn("r2 is undefined for fewer than 2 samples, nan is given", stacklevel=3)
+            return math.nan
         constant = deviation == 0
         share = residual / rg.where(constant, rg.ones_like(deviation), deviation)
         share = rg.where(constant, (residual > 0).to(rg.float64), share)

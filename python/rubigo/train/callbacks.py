@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -145,12 +146,16 @@ class _Best:
 class EarlyStopping(Callback):
     """Stops when a value has not improved for `patience` epochs.
 
+    A run that it has stopped goes on with a fresh count when `fit` is called again; so does
+    the same object in another run.
+
     Args:
         monitor: a name in the history.
-        patience: epochs without improvement that are put up with.
+        patience: epochs without improvement that are put up with; 0 and 1 both stop at the
+            first of them.
         mode: "min", "max", or "auto": as the metric says, and "min" for losses.
         min_delta: a smaller change is no improvement.
-        restore_best: at the end the model gets back its weights of the best epoch.
+        restore_best_weights: at the end the model gets back its weights of the best epoch.
 
     >>> EarlyStopping("val_accuracy", patience=2).patience
     2
@@ -163,27 +168,41 @@ class EarlyStopping(Callback):
         mode: Mode = "auto",
         *,
         min_delta: float = 0.0,
-        restore_best: bool = False,
+        restore_best_weights: bool = False,
     ):
+        if patience < 0:
+            raise ValueError(f"patience must not be negative, got {patience}")
         self.patience = patience
-        self.restore_best = restore_best
+        self.restore_best_weights = restore_best_weights
         self._best = _Best(monitor, mode, min_delta)
         self._waited = 0
         self._weights: dict[str, rg.Tensor] | None = None
+        self._loaded = False
+
+    def _has_stopped(self) -> bool:
+        return self._waited >= max(self.patience, 1)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        # A run that had ended here does not begin again when its last checkpoint is resumed.
-        trainer.should_stop = trainer.should_stop or self._waited >= self.patience
+        loaded, self._loaded = self._loaded, False
+        if loaded and self._has_stopped():
+            # A run that had ended does not begin again because its last checkpoint is resumed.
+            trainer.should_stop = True
+            warnings.warn(
+                f"early stopping had ended this run after epoch {trainer.epoch}: nothing to do",
+                stacklevel=3,
+            )
+        elif not loaded and (trainer.epoch == 0 or self._has_stopped()):
+            self._best.value, self._waited, self._weights = None, 0, None
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         if self._best.improved(trainer, logs):
             self._waited = 0
-            if self.restore_best:
+            if self.restore_best_weights:
                 state = trainer.model.state_dict()
                 self._weights = {k: v.detach().to("cpu").clone() for k, v in state.items()}
             return
         self._waited += 1
-        if self._waited >= self.patience:
+        if self._has_stopped():
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -197,6 +216,7 @@ class EarlyStopping(Callback):
         self._best.value = state["best"]
         self._waited = state["waited"]
         self._weights = state["weights"]
+        self._loaded = True
 
 
 class ModelCheckpoint(Callback):
@@ -279,7 +299,7 @@ class JSONLogger(Callback):
     """Appends one line of JSON per epoch.
 
     Args:
-        path: the file; a run that starts at epoch 0 begins it anew.
+        path: the file; lines of epochs that this run has yet to do are removed at the start.
 
     >>> JSONLogger("run/log.jsonl").path.name
     'log.jsonl'
@@ -290,10 +310,20 @@ class JSONLogger(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if trainer.epoch == 0:
-            self.path.write_text("", encoding="utf-8")
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        # A killed run may have logged an epoch (or half a line) that its checkpoint lacks.
+        kept = [line for line in lines if 0 < _epoch_of(line) <= trainer.epoch]
+        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         entry = {k: v if math.isfinite(v) else None for k, v in logs.items()}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": trainer.epoch, **entry}) + "\n")
+
+
+def _epoch_of(line: str) -> int:
+    """The epoch of a line of the log, 0 where it is none."""
+    try:
+        return int(json.loads(line)["epoch"])
+    except (ValueError, TypeError, KeyError):
+        return 0

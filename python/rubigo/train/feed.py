@@ -2,32 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rubigo as rg
 
-from ..data import DataLoader, RandomSampler, TensorDataset
+from ..data import DataLoader, Dataset, RandomSampler, TensorDataset
 from ..data.convert import as_tensor
+
+
+def is_columns(data: Any) -> bool:
+    """Whether `data` is several arrays side by side: a tuple, or a list of arrays only.
+
+    >>> is_columns(([1.0], [2])), is_columns([[1.0], [2.0]])
+    (True, False)
+    """
+    if isinstance(data, tuple):
+        return True
+    return isinstance(data, list) and bool(data) and all(map(_is_array, data))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, rg.Tensor) or (
+        type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0
+    )
+
+
+def table(columns: Sequence[Any], dtype: Any) -> TensorDataset:
+    """A dataset of arrays; floats that are no tensor yet get the model's dtype."""
+    tensors = []
+    for position, column in enumerate(columns):
+        tensor = as_tensor(column, f"data[{position}]")
+        if tensor.is_floating_point() and not isinstance(column, rg.Tensor):
+            tensor = tensor.to(dtype)
+        tensors.append(tensor)
+    return TensorDataset(*tensors)
 
 
 def as_loader(
     data: Any,
+    target: Any,
     batch_size: int,
     *,
+    dtype: Any,
     shuffle: bool = False,
     seed: int = 0,
     num_workers: int = 0,
 ) -> DataLoader:
-    """A loader over a loader (as it is), a dataset, or a tuple of arrays (x, ..., y)."""
+    """A loader over (inputs..., target), from a loader (as it is), a dataset or arrays."""
+    if target is not None:
+        if isinstance(data, DataLoader | Dataset):
+            raise TypeError(f"a {type(data).__name__} holds the target itself: leave it out")
+        data = (*data, target) if is_columns(data) else (data, target)
     if isinstance(data, DataLoader):
         return data
-    if isinstance(data, tuple):
-        data = TensorDataset(*(as_tensor(part, f"data[{i}]") for i, part in enumerate(data)))
-    generator = rg.Generator()
-    generator.manual_seed(seed)
+    if _is_array(data):
+        raise TypeError("the target is missing: pass (x, y), or x and y")
+    if is_columns(data):
+        data = table(data, dtype)
+    # Its own generator, so that the default one is left alone.
+    generator = rg.Generator().manual_seed(seed)
     sampler = RandomSampler(data, generator=generator) if shuffle else None
-    return DataLoader(data, batch_size, sampler=sampler, num_workers=num_workers)
+    return DataLoader(
+        data, batch_size, sampler=sampler, num_workers=num_workers, generator=generator
+    )
+
+
+def input_loader(x: Any, batch_size: int, dtype: Any) -> Iterator[list[rg.Tensor]]:
+    """Batches of the model's inputs alone, without the target of a dataset or a loader."""
+    if is_columns(x) or isinstance(x, list) or _is_array(x):
+        columns = x if is_columns(x) else (x,)
+        yield from as_loader(table(columns, dtype), None, batch_size, dtype=dtype)
+        return
+    if not hasattr(x, "__getitem__") and not isinstance(x, DataLoader):
+        raise TypeError(f"predict takes arrays, a dataset or a loader, got {type(x).__name__}")
+    for batch in as_loader(x, None, batch_size, dtype=dtype):
+        parts = batch if isinstance(batch, list | tuple) else [batch]
+        parts = parts[:-1] if len(parts) > 1 else parts
+        yield [as_tensor(part, f"input {i}") for i, part in enumerate(parts)]
+
+
+def join(parts: list[Any]) -> Any:
+    """Outputs of batches, one after the other; tuples of outputs member by member.
+
+    >>> join([(rg.ones(1), rg.zeros(1)), (rg.ones(1), rg.zeros(1))])
+    (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    if isinstance(parts[0], tuple | list):
+        return tuple(join(list(members)) for members in zip(*parts, strict=True))
+    if not isinstance(parts[0], rg.Tensor):
+        raise TypeError(
+            f"a model's output is a tensor or a tuple of them, got {type(parts[0]).__name__}"
+        )
+    return rg.cat([part.to("cpu") for part in parts])
 
 
 def split_batch(batch: Any, device: Any, where: str) -> tuple[list[rg.Tensor], rg.Tensor, int]:
@@ -61,7 +128,9 @@ def explain_non_finite(
                 f"parameter {name} is no longer finite: an earlier step was too large; lower "
                 "the learning rate or pass clip_norm=1.0"
             )
-    row = _bad_row(output.detach()) if isinstance(output, rg.Tensor) else None
+    outputs = output if isinstance(output, tuple | list) else [output]
+    bad = [_bad_row(out.detach()) for out in outputs if isinstance(out, rg.Tensor)]
+    row = next((row for row in bad if row is not None), None)
     if row is not None:
         return (
             f"the model's output is not finite in sample {row} of the batch, though its "

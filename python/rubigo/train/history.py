@@ -17,6 +17,11 @@ class History(dict[str, list[float]]):
     ([0.5, 0.25], [nan, 0.75])
     """
 
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The same dict, where users of Keras look for it."""
+        return self
+
     def append(self, logs: dict[str, float]) -> None:
         """Adds one epoch; a column that it or an earlier epoch lacks is filled with NaN."""
         done = max(map(len, self.values()), default=0)

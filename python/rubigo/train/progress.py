@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .callbacks import Callback
 
 if TYPE_CHECKING:
+    from ..metrics import Metric
     from .trainer import Trainer
 
 _REDRAW_SECONDS = 0.1
@@ -20,16 +24,71 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def format_logs(logs: dict[str, float]) -> str:
-    """The values in a line, seconds last.
+def terminal_width() -> int:
+    """Columns of the terminal that the error stream writes to."""
+    try:
+        # The standard output may be a file while the error stream is not.
+        found = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        found = 0
+    return found if "COLUMNS" not in os.environ and found else shutil.get_terminal_size().columns
 
-    >>> format_logs({"loss": 0.51234, "lr": 0.001, "seconds": 1.23})
-    'loss 0.5123  lr 0.001  1.2 s'
+
+def fields(logs: dict[str, float]) -> list[str]:
+    """One text per value, seconds last.
+
+    >>> fields({"loss": 0.51234, "lr": 0.001, "seconds": 1.23})
+    ['loss 0.5123', 'lr 0.001', '1.2 s']
     """
     parts = [f"{name} {value:.4g}" for name, value in logs.items() if name != "seconds"]
     if "seconds" in logs:
         parts.append(f"{logs['seconds']:.1f} s")
-    return "  ".join(parts)
+    return parts
+
+
+def fitting(parts: list[str], width: int) -> str:
+    """The parts that fit in a line, each whole or not at all.
+
+    >>> fitting(["epoch 1/2", "loss 0.5123", "lr 0.001"], 20)
+    'epoch 1/2  lr 0.001'
+    """
+    line = ""
+    for part in parts:
+        longer = f"{line}  {part}" if line else part
+        if len(longer) <= width:
+            line = longer
+    return line
+
+
+def wrapped(parts: list[str], width: int) -> str:
+    """The parts in as many lines as they need, later ones indented.
+
+    >>> print(wrapped(["epoch 1/2", "loss 0.5123", "lr 0.001"], 20))
+    epoch 1/2
+      loss 0.5123
+      lr 0.001
+    """
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(f"  {part}")
+    return "\n".join(lines)
+
+
+def running(metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """What the metrics are so far; those that are not yet defined are left out."""
+    values = {}
+    with warnings.catch_warnings():
+        # What is undefined is worth a warning after the epoch only.
+        warnings.simplefilter("ignore")
+        for name, metric in metrics.items():
+            try:
+                values[name] = float(metric.compute())
+            except ValueError:
+                continue
+    return values
 
 
 class EpochLines(Callback):
@@ -43,11 +102,15 @@ class EpochLines(Callback):
         self.epochs = epochs
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
-        print(f"epoch {trainer.epoch}/{self.epochs}  {format_logs(logs)}", file=sys.stderr)
+        parts = [f"epoch {trainer.epoch}/{self.epochs}", *fields(logs)]
+        print("  ".join(parts), file=sys.stderr)
 
 
 class ProgressBar(Callback):
-    """A bar that rewrites its line, at most ten times a second.
+    """A bar with the loss and metrics so far that rewrites its line, at most ten times a second.
+
+    What does not fit into the terminal's width is left out, and the line that stays at the end
+    of an epoch is wrapped; no number is ever cut.
 
     Args:
         epochs: how many there will be.
@@ -57,24 +120,34 @@ class ProgressBar(Callback):
     def __init__(self, epochs: int, batches: int):
         self.epochs = epochs
         self.batches = batches
+        self._began = 0.0
         self._drawn = 0.0
         self._open = False
 
     def on_batch_end(self, trainer: Trainer, batch: int, logs: dict[str, float]) -> None:
         now = time.monotonic()
+        if batch == 0:
+            self._began = now
         if now - self._drawn < _REDRAW_SECONDS:
             return
         self._drawn = now
         done = batch + 1
-        filled = 20 * done // self.batches
-        self._write(
-            f"epoch {trainer.epoch + 1}/{self.epochs} [{'#' * filled:<20}] "
-            f"{done}/{self.batches}  {format_logs(logs)}"
-        )
+        parts = [f"epoch {trainer.epoch + 1}/{self.epochs}", f"{done}/{self.batches}"]
+        if batch:
+            # The first batch is where the clock starts.
+            left = (now - self._began) / batch * (self.batches - done)
+            parts.append(f"ETA {left:.0f} s")
+        parts += fields({**logs, **running(trainer.metrics)})
+        # Last, since the numbers say more where both do not fit.
+        parts.append(f"[{'#' * (20 * done // self.batches):<20}]")
+        width = terminal_width() - 1
+        self._write(f"{fitting(parts, width):<{width}}")
         self._open = True
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
-        self._write(f"epoch {trainer.epoch}/{self.epochs}  {format_logs(logs)}")
+        width = terminal_width() - 1
+        lines = wrapped([f"epoch {trainer.epoch}/{self.epochs}", *fields(logs)], width).split("\n")
+        self._write("\n".join([f"{lines[0]:<{width}}", *lines[1:]]))
         self._end_line()
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -82,8 +155,7 @@ class ProgressBar(Callback):
             self._end_line()
 
     def _write(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r{text[:width]:<{width}}")
+        sys.stderr.write(f"\r{text}")
         sys.stderr.flush()
 
     def _end_line(self) -> None:

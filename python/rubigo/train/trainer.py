@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import math
+import operator
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Number
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import rubigo as rg
 
-from ..data.convert import as_tensor
 from ..data.sampler import mix_seed
-from ..metrics import BY_NAME, Metric
+from ..metrics import Metric
 from .callbacks import Callback, LRSchedulerCallback
 from .checkpoint import plain, restore_optimizer
-from .feed import as_loader, explain_non_finite, split_batch
+from .feed import as_loader, explain_non_finite, input_loader, join, split_batch
 from .history import History
 from .progress import EpochLines, ProgressBar, is_terminal
+from .scoring import FunctionMetric, Scores, named_metrics
 
-_FORMAT = "rubigo.trainer/1"
+_FORMAT = "rubigo.trainer/2"
 
 
 class Trainer:
     """Trains, evaluates and applies a model.
 
     Args:
-        model: an `nn.Module`, called with the inputs of a batch.
+        model: an `nn.Module`, called with the inputs of a batch. Of several outputs, the loss
+            gets all and the metrics the first.
         optimizer: over the model's parameters.
-        loss: a function of (output, target) that averages over the batch.
-        metrics: metric objects or names from `rubigo.metrics.BY_NAME`, or a dict that names
-            them; each sees (output, target).
+        loss: a function of (output, target); a loss of `reduction="sum"` is logged per sample.
+        metrics: names from `rubigo.metrics.BY_NAME`, metric objects, or functions of (preds,
+            target) that give a number (averaged by samples); or a dict that names them.
+            They see probabilities where the loss takes logits: sigmoid(output) for
+            BCEWithLogitsLoss, softmax(output) for CrossEntropyLoss, exp(output) for NLLLoss;
+            with other losses, the output as it is. A metric object made with `logits=True`
+            sees the output.
         device: where to train; where the model is, when absent.
         scheduler: of the learning rate; stepped per batch if it is a OneCycleLR or CyclicLR and
             per epoch otherwise. Pass an `LRSchedulerCallback` to choose.
@@ -59,7 +66,7 @@ class Trainer:
         optimizer: Any,
         loss: Callable[[Any, Any], rg.Tensor],
         *,
-        metrics: Iterable[str | Metric] | Mapping[str, Metric] = (),
+        metrics: Any = (),
         device: Any = None,
         scheduler: Any = None,
         callbacks: Iterable[Callback] = (),
@@ -77,7 +84,8 @@ class Trainer:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.metrics: dict[str, Metric] = _named(metrics)
+        self.metrics: dict[str, Metric] = named_metrics(metrics)
+        self._scores = Scores(loss)
         self.device = device
         self.clip_norm = clip_norm
         self.accumulate_steps = accumulate_steps
@@ -96,9 +104,11 @@ class Trainer:
     def fit(
         self,
         train: Any,
-        epochs: int,
+        target: Any = None,
+        epochs: int | None = None,
         *,
         validation: Any = None,
+        validation_data: Any = None,
         batch_size: int = 32,
         shuffle: bool = True,
         seed: int = 0,
@@ -107,19 +117,36 @@ class Trainer:
     ) -> History:
         """Trains until `epochs` epochs are done in all, those before a `load` included.
 
+        `fit((x, y), 5)`, `fit([x, y], 5)`, `fit(x, y, 5)` and `fit(dataset, 5)` are ways to say
+        the same; `epochs` may be named, and is 1 when absent.
+
         Every random number of epoch e (order, dropout) depends only on `seed` and e, so that a
-        resumed run gives the same bits as one that was never interrupted. Ctrl-C leaves a model
-        whose weights, optimizer and schedule belong together, and the history so far.
+        resumed run gives the same bits as one that was never interrupted; with workers, a
+        `__getitem__` that draws numbers takes them from `rubigo.data.sample_generator()`.
+        Ctrl-C leaves a model whose weights, optimizer and schedule belong together, and the
+        history so far.
 
         Args:
-            train: (x, y) arrays, a dataset, or a DataLoader (which then decides about batches
-                and their order).
+            train: arrays, a dataset, or a DataLoader (which then decides about batches and
+                their order); several inputs are (x1, x2, y), or (x1, x2) beside a target. Floats
+                of numpy arrays and lists get the model's dtype.
+            target: y, where `train` is x alone.
+            epochs: how many the run has in all.
             validation: data to evaluate after each epoch, or None.
+            validation_data: Keras' name for `validation`.
             batch_size, shuffle, num_workers: of the loader made for arrays or a dataset.
             seed: of the run; it seeds rubigo's default generator anew in each epoch.
-            verbose: "auto" draws a progress bar on a terminal and is quiet elsewhere, 1 prints
-                one line per epoch, 0 nothing.
+            verbose: "auto" draws a progress bar on a terminal and is quiet elsewhere, 1 draws
+                the bar or, elsewhere, prints one line per epoch, 2 always prints the lines, 0
+                is quiet.
         """
+        if epochs is None and isinstance(target, Number):
+            epochs, target = cast(int, target), None
+        epochs = 1 if epochs is None else _whole(epochs, "epochs")
+        if validation_data is not None:
+            if validation is not None:
+                raise ValueError("validation and validation_data are two names for one thing")
+            validation = validation_data
         if self._seed not in (None, seed):
             raise ValueError(f"this run was begun with seed={self._seed}, got seed={seed}")
         if self.epoch >= epochs:
@@ -129,11 +156,19 @@ class Trainer:
                 stacklevel=2,
             )
             return self.history
-        self._seed = seed
-        loader = as_loader(train, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        loader = as_loader(
+            train,
+            target,
+            batch_size,
+            dtype=self._dtype(),
+            shuffle=shuffle,
+            seed=seed,
+            num_workers=num_workers,
+        )
         if len(loader) == 0:
             raise ValueError("the training data has 0 samples")
         callbacks = [*self._reporters(verbose, epochs, len(loader)), *self.callbacks]
+        self._seed = seed
         self.should_stop = False
         try:
             for callback in callbacks:
@@ -168,16 +203,16 @@ class Trainer:
                     self._step()
                     for callback in callbacks:
                         callback.on_step_end(self)
-            total, samples = total + value * size, samples + size
-            for metric in self.metrics.values():
-                metric.update(output.detach(), target)
+            total += value if self._scores.is_sum else value * size
+            samples += size
+            self._scores.update(self.metrics.values(), output, target)
             for callback in callbacks:
                 callback.on_batch_end(self, number, {"loss": total / samples})
         if samples == 0:
             raise ValueError(f"epoch {self.epoch}: the training data gave no batches")
         logs = {"loss": total / samples, **self._results()}
         if validation is not None:
-            scores = self.evaluate(validation, batch_size)
+            scores = self.evaluate(validation, batch_size=batch_size)
             logs |= {f"val_{name}": score for name, score in scores.items()}
         # The rate of the last step, not what the schedule has set for the next one.
         logs["lr"] = rate
@@ -210,38 +245,50 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def evaluate(self, data: Any, batch_size: int = 32) -> dict[str, float]:
+    def evaluate(self, data: Any, target: Any = None, batch_size: int = 32) -> dict[str, float]:
         """The mean loss and the metrics over `data`, in evaluation mode.
 
         Args:
-            data: as for `fit`; visited in order.
+            data, target: as for `fit`; visited in order.
+            batch_size: of the loader made for arrays or a dataset.
         """
         self._reset_metrics()
         total, samples = 0.0, 0
+        loader = as_loader(data, target, batch_size, dtype=self._dtype())
         with _evaluating(self.model):
-            for number, batch in enumerate(as_loader(data, batch_size)):
+            for number, batch in enumerate(loader):
                 where = f"evaluation, batch {number}"
                 inputs, target, size = split_batch(batch, self.device, where)
                 output = self.model(*inputs)
-                total += float(self.loss(output, target).item()) * size
+                value = float(self.loss(output, target).item())
+                total += value if self._scores.is_sum else value * size
                 samples += size
-                for metric in self.metrics.values():
-                    metric.update(output, target)
+                self._scores.update(self.metrics.values(), output, target)
         if samples == 0:
             raise ValueError("cannot evaluate on 0 samples")
         return {"loss": total / samples, **self._results()}
 
-    def predict(self, x: Any, batch_size: int = 256) -> rg.Tensor:
-        """The model's outputs for inputs `x` of shape (N, ...), joined, on the CPU."""
-        x = as_tensor(x, "x")
-        if x.ndim == 0 or x.shape[0] == 0:
-            raise ValueError("cannot predict 0 samples")
+    def predict(self, x: Any, batch_size: int = 256) -> Any:
+        """The model's outputs, joined, on the CPU; a tuple where the model returns one.
+
+        Args:
+            x: an array (N, ...), a tuple of them for a model of several inputs, or a dataset or
+                a DataLoader, whose last field is left out as the target where there are two.
+            batch_size: of the loader made for arrays or a dataset.
+        """
         with _evaluating(self.model):
             parts = [
-                self.model(x[start : start + batch_size].to(self.device)).to("cpu")
-                for start in range(0, x.shape[0], batch_size)
+                self.model(*(part.to(self.device) for part in inputs))
+                for inputs in input_loader(x, batch_size, self._dtype())
             ]
-        return rg.cat(parts)
+        if not parts:
+            raise ValueError("cannot predict 0 samples")
+        return join(parts)
+
+    def _dtype(self) -> Any:
+        """The dtype of the model's numbers."""
+        dtypes = (p.dtype for p in self.model.parameters() if p.is_floating_point())
+        return next(dtypes, rg.float32)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes all that continuing needs: model, optimizer, callbacks, epoch, seed, history.
@@ -256,24 +303,35 @@ class Trainer:
             "history": dict(self.history),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [[_kind(c), c.state_dict()] for c in self.callbacks],
         }
         rg.save(plain(state), path)
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Takes up the state `save` wrote; model, optimizer and callbacks must be made alike."""
+        """Takes up the state `save` wrote; model and optimizer must be made alike.
+
+        Callbacks find their state by their class, in order. A warning tells which have none, or
+        which state nobody took: then a resumed run is not exact, but `predict` is.
+        """
         state = rg.load(path)
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise ValueError(f"{path} is not a trainer's checkpoint ({_FORMAT})")
-        if len(state["callbacks"]) != len(self.callbacks):
-            raise ValueError(
-                f"{path} was saved with {len(state['callbacks'])} callbacks (scheduler "
-                f"included), this trainer has {len(self.callbacks)}"
-            )
         self.model.load_state_dict(state["model"])
         restore_optimizer(self.optimizer, state["optimizer"])
-        for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(saved)
+        left = list(state["callbacks"])
+        alone = []
+        for callback in self.callbacks:
+            kind = _kind(callback)
+            place = next((i for i, saved in enumerate(left) if saved[0] == kind), None)
+            if place is not None:
+                callback.load_state_dict(left.pop(place)[1])
+            elif callback.state_dict():
+                alone.append(f"{kind} finds no state in it")
+        alone += [f"the state of {kind} is not used" for kind, saved in left if saved]
+        if alone:
+            warnings.warn(
+                f"{path} was saved with other callbacks: {', '.join(alone)}", stacklevel=2
+            )
         self.history = History(state["history"])
         self.epoch = state["epoch"]
         self._seed = state["seed"]
@@ -281,6 +339,8 @@ class Trainer:
     def higher_is_better(self, monitor: str) -> bool:
         """Whether a larger value of a logged name is better; losses are better small."""
         metric = self.metrics.get(monitor.removeprefix("val_"))
+        if isinstance(metric, FunctionMetric):
+            raise ValueError(f"is {monitor!r} better small or large? Pass mode='min' or 'max'")
         return False if metric is None else metric.higher_is_better
 
     def _reset_metrics(self) -> None:
@@ -291,26 +351,26 @@ class Trainer:
         return {name: float(metric.compute()) for name, metric in self.metrics.items()}
 
     def _reporters(self, verbose: int | str, epochs: int, batches: int) -> list[Callback]:
-        if verbose not in ("auto", 0, 1):
-            raise ValueError(f"verbose must be 'auto', 0 or 1, got {verbose!r}")
-        if verbose != 0 and is_terminal():
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+        if verbose in ("auto", 1) and is_terminal():
             return [ProgressBar(epochs, batches)]
-        return [EpochLines(epochs)] if verbose == 1 else []
+        return [EpochLines(epochs)] if verbose in (1, 2) else []
 
 
-def _named(metrics: Iterable[str | Metric] | Mapping[str, Metric]) -> dict[str, Metric]:
-    if isinstance(metrics, Mapping):
-        return {str(name): metric for name, metric in metrics.items()}
-    if isinstance(metrics, str):
-        metrics = [metrics]
-    named: dict[str, Metric] = {}
-    for metric in metrics:
-        if isinstance(metric, str):
-            if metric not in BY_NAME:
-                raise ValueError(f"unknown metric {metric!r}; known: {', '.join(sorted(BY_NAME))}")
-            metric = BY_NAME[metric]()
-        named[metric.name] = metric
-    return named
+def _whole(number: Any, name: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {number!r}") from None
+
+
+def _kind(callback: Callback) -> str:
+    """What a callback's state belongs to: its class, and that of the schedule within."""
+    name = type(callback).__name__
+    if isinstance(callback, LRSchedulerCallback):
+        name = f"{name} of {type(callback.scheduler).__name__}"
+    return name
 
 
 @contextmanager

@@ -6,6 +6,8 @@ the training part alone.
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import warnings
 from os import PathLike
@@ -137,6 +139,10 @@ def run(
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Trains, tests and writes model.safetensors and the pictures into `out`."""
+    # Before the training, which would be lost where nothing can be written.
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
     train, validation, test = split()
     rg.manual_seed(seed)
     done = trainer(network(), steps(len(train[0]), epochs), device)
@@ -145,7 +151,6 @@ def run(
         train, epochs, validation=validation, batch_size=BATCH_SIZE, seed=seed, verbose=verbose
     )
     seconds = time.perf_counter() - started
-    out.mkdir(parents=True, exist_ok=True)
     save_model(done.model, out / "model.safetensors")
     save_pictures(done, test, out)
     return report(done, test, seconds)

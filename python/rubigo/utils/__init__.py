@@ -1,0 +1,5 @@
+"""PyTorch's places for what rubigo keeps elsewhere."""
+
+from . import data
+
+__all__ = ["data"]
