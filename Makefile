@@ -15,7 +15,7 @@ $(VENV)/.made: pyproject.toml
 	touch $@
 
 $(VENV)/.tested: pyproject.toml $(VENV)/.made
-	$(PY) -m pip install --quiet hypothesis ml_dtypes pyright pytest pytest-xdist ruff scipy
+	$(PY) -m pip install --quiet hypothesis ml_dtypes pyright pytest pytest-xdist ruff safetensors scipy
 	touch $@
 
 SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml

@@ -34,7 +34,8 @@ def test_a_view_stays_inside_of_its_memory():
         with pytest.raises((ValueError, IndexError)):
             _core.strided(x, shape, strides, offset)
     for size, strides, offset in (
-        ([], [1], 0), (5, [], 0), (5, [1], 3), (5, [HUGE], 0), (5, [-1], 4), (-5, [1], 0), (0, [-1, 2], 1),
+        ([], [1], 0), (5, [], 0), (5, [1], 3), (5, [HUGE], 0), (5, [-1], 4), (-5, [1], 0),
+        (0, [-1, 2], 1),
     ):  # fmt: skip
         with pytest.raises((ValueError, IndexError)):
             _core.embed(rg.zeros(3), size, strides, offset)

@@ -212,6 +212,15 @@ def test_inference_mode_is_no_grad():
     assert x.grad.tolist() == [2, 2]
 
 
+def test_data_drops_gradients():
+    x = weight(1.0, 2.0)
+    x.sum().backward()
+    x.data = rg.zeros(2)
+    assert x.grad is not None
+    x.data = rg.zeros(3)
+    assert x.grad is None
+
+
 def test_grad_fn_names():
     assert repr((weight(1.0) * 2).grad_fn) == "<MulBackward>"
 

@@ -196,8 +196,9 @@ def test_conversions(gpu):
 def test_a_failed_conversion_changes_nothing(gpu):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).to(gpu)
     model(rg.ones(3, 2, device=gpu)).sum().backward()
+    grad = model[1].bias.grad
     model[1].bias.data = model[1].bias.data.half()
-    model[1].bias.grad = model[1].bias.grad.half()
+    model[1].bias.grad = grad.half()
     grads = [p.grad.clone() for p in model.parameters()]
 
     def fails_late(t):

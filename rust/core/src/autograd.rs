@@ -352,9 +352,12 @@ fn replay(last: &Arc<Step>, base: &Tensor) -> Result<Tensor> {
 
 /// The result of a view op, with the note of how it was made. Kernels trust a layout: here, and nowhere
 /// else, one that reaches outside of the memory is refused.
-pub(crate) fn make_view(call: &Call, layout: Layout) -> Result<Tensor> {
+pub(crate) fn make_view(call: &Call, mut layout: Layout) -> Result<Tensor> {
     let x = call.x(0);
     let elements = x.storage().bytes() / x.dtype().size();
+    if layout.shape.contains(&0) {
+        layout.offset = layout.offset.min(elements);
+    }
     if layout.checked_extent().is_none_or(|end| end > elements) {
         return Err(Error::index(format!(
             "a view of shape {} reaches outside of the {elements} elements behind it",
