@@ -236,7 +236,8 @@ def numpy(self: Tensor, *, force: bool = False) -> NDArray[Any]:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
-    return np.asarray(_Bridge(self))
+    # Of a handle of its own: `self.data = ...` gives `self` other memory.
+    return np.asarray(_Bridge(self.detach()))
 
 
 class _Bridge:
@@ -299,6 +300,8 @@ def fill_(self: Tensor, value: _Operand) -> Tensor:
     """Writes one value into every element."""
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_ takes a number or a 0-d tensor, got shape {value.shape}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        value = _core.tensor(value, dtype=self.dtype)
     _core.write(self, value)
     return self
 

@@ -3,13 +3,13 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use rubigo_core::Tensor;
 use rubigo_core::autograd::{self, Backward, Edge, GradHook, Grads, Hook, Leaf, Node, OutMeta};
-use rubigo_core::{Error, Tensor};
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::convert::wrap;
-use crate::error::{IntoPyResult, from_py};
+use crate::error::{IntoPyResult, keep, unkeep};
 use crate::tensor::PyTensor;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,26 +33,6 @@ fn is_grad_enabled() -> bool {
 #[pyfunction]
 fn set_grad_enabled(on: bool) -> bool {
     autograd::set_enabled(on)
-}
-
-/// The exception that a hook or a Function raised, kept whole while an `Error` passes the core.
-static RAISED: Mutex<Vec<(std::thread::ThreadId, PyErr)>> = Mutex::new(Vec::new());
-
-fn keep(e: PyErr) -> Error {
-    let out = from_py(&e);
-    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
-    raised.push((std::thread::current().id(), e));
-    out
-}
-
-/// The kept exception, if there is one, instead of the core's error.
-fn unkeep(e: Error) -> PyErr {
-    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
-    let me = std::thread::current().id();
-    match raised.iter().position(|(id, _)| *id == me) {
-        Some(i) => raised.remove(i).1,
-        None => crate::error::to_py(e),
-    }
 }
 
 pub fn run_backward(
@@ -353,7 +333,7 @@ fn attach_function(
     let rule = PyRule { name, rule, release, inputs: inputs.len() };
     let node = Node::other(Box::new(rule), edges, outs.iter().map(OutMeta::of).collect());
     for (i, out) in outs.iter().enumerate() {
-        if differentiable[i] && out.dtype().is_float() {
+        if differentiable.get(i).copied().unwrap_or(true) && out.dtype().is_float() {
             out.attach(&node, i as u32);
         }
     }

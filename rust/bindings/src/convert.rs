@@ -67,12 +67,17 @@ pub fn number_to_py(py: Python<'_>, n: Number) -> PyResult<Py<PyAny>> {
     })
 }
 
+/// The one element of a tensor; waits for a GPU without the interpreter lock.
+pub fn item(py: Python<'_>, t: &Tensor) -> PyResult<Number> {
+    crate::ops::detached(py, &[Some(t.clone())], || t.item())
+}
+
 /// An integer from an int, a 0-d integer tensor or anything with `__index__`.
 pub fn int(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     if let Ok(t) = object.cast::<PyTensor>() {
         let t = t.get().tensor();
         if !t.dtype().is_float()
-            && let Number::Int(v) = t.item().py()?
+            && let Number::Int(v) = item(object.py(), &t)?
         {
             return Ok(v);
         }
@@ -85,7 +90,7 @@ pub fn int(object: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 pub fn float(object: &Bound<'_, PyAny>) -> PyResult<f64> {
     if let Ok(t) = object.cast::<PyTensor>() {
-        return Ok(t.get().tensor().item().py()?.as_f64());
+        return Ok(item(object.py(), &t.get().tensor())?.as_f64());
     }
     object.extract::<f64>()
 }
@@ -116,7 +121,7 @@ pub fn attr(object: &Bound<'_, PyAny>, kind: ParamKind, optional: bool) -> PyRes
         ParamKind::Number => match number(object)? {
             Some(n) => n.into(),
             None => match object.cast::<PyTensor>() {
-                Ok(t) => t.get().tensor().item().py()?.into(),
+                Ok(t) => item(object.py(), &t.get().tensor())?.into(),
                 Err(_) => Attr::Float(object.extract::<f64>()?),
             },
         },

@@ -2,9 +2,9 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyInt, PyTuple};
 use rubigo_core::dtype::DType;
-use rubigo_core::ops::{Attr, OpDef, create};
+use rubigo_core::ops::{Attr, OpDef, cast, create};
 use rubigo_core::{Device, Tensor, apply};
 
 use crate::convert;
@@ -127,7 +127,16 @@ fn full(
 ) -> PyResult<PyTensor> {
     let options = Options::new(dtype, device, requires_grad)?;
     let shape = convert::ints(size)?;
-    options.make(size.py(), &create::FULL, &[], vec![shape[..].into(), number(fill_value)?])
+    let py = size.py();
+    // Only uint64 holds integers of more than 63 bits, which are no attribute of an op.
+    if fill_value.is_instance_of::<PyInt>() && fill_value.extract::<i64>().is_err() {
+        let value = convert::tensor_from(fill_value, options.dtype, Device::Cpu)?;
+        let options = Options { dtype: Some(value.dtype()), ..options };
+        let out = options.make(py, &create::FULL, &[], vec![shape[..].into(), 0i64.into()])?;
+        cast::fill(&out.tensor(), &value).py()?;
+        return Ok(out);
+    }
+    options.make(py, &create::FULL, &[], vec![shape[..].into(), number(fill_value)?])
 }
 
 /// One value in the shape, dtype and device of the input.

@@ -6,12 +6,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rubigo_core::dtype::DType;
 use rubigo_core::layout::{Dims, Layout, contiguous_strides};
+use rubigo_core::ops::cast;
 use rubigo_core::storage::Storage;
 use rubigo_core::{Device, Tensor};
 use std::ffi::{CStr, c_void};
 use std::sync::Arc;
 
 use crate::error::IntoPyResult;
+use crate::interop::sound;
 use crate::tensor::PyTensor;
 
 #[repr(C)]
@@ -235,10 +237,10 @@ fn from_dlpack(
     if let Ok(t) = x.cast::<PyTensor>() {
         let mut t = t.get().tensor().detach();
         if copy == Some(true) {
-            t = rubigo_core::ops::cast::copy_data(&t).py()?;
+            t = cast::copy_data(&t).py()?;
         }
         let to = target.unwrap_or(t.device());
-        return Ok(PyTensor::new(rubigo_core::ops::cast::to_device(&t, to).py()?));
+        return Ok(PyTensor::new(py.detach(|| cast::to_device(&t, to)).py()?));
     }
     let capsule = if x.hasattr("__dlpack__")? {
         let kwargs = PyDict::new(py);
@@ -255,14 +257,15 @@ fn from_dlpack(
     } else {
         x.clone()
     };
-    let mut t = import(&capsule)?;
+    let mut t = import(&capsule, copy != Some(false))?;
     if copy == Some(true) {
-        t = rubigo_core::ops::cast::copy_data(&t).py()?;
+        t = cast::copy_data(&t).py()?;
     }
-    Ok(PyTensor::new(rubigo_core::ops::cast::to_device(&t, target.unwrap_or(Device::Cpu)).py()?))
+    let target = target.unwrap_or(Device::Cpu);
+    Ok(PyTensor::new(py.detach(|| cast::to_device(&t, target)).py()?))
 }
 
-fn import(capsule: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+fn import(capsule: &Bound<'_, PyAny>, may_copy: bool) -> PyResult<Tensor> {
     let raw = capsule.as_ptr();
     // SAFETY: the capsule's name says which structure it holds; renaming it makes us its owner.
     unsafe {
@@ -277,14 +280,18 @@ fn import(capsule: &Bound<'_, PyAny>) -> PyResult<Tensor> {
             }
             let (layout, dtype, ptr) = read(&(*m).tensor)?;
             let read_only = (*m).flags & READ_ONLY != 0;
+            if read_only && !may_copy {
+                return Err(PyBufferError::new_err("read-only memory has to be copied"));
+            }
             ffi::PyCapsule_SetName(raw, VERSIONED_USED.as_ptr());
             let t = adopt(layout, dtype, ptr, Imported::Versioned(m));
-            if read_only { rubigo_core::ops::cast::copy_data(&t).py() } else { Ok(t) }
+            let t = sound(t)?;
+            if read_only { cast::copy_data(&t).py() } else { Ok(t) }
         } else if ffi::PyCapsule_IsValid(raw, LEGACY.as_ptr()) != 0 {
             let m = ffi::PyCapsule_GetPointer(raw, LEGACY.as_ptr()).cast::<Legacy>();
             let (layout, dtype, ptr) = read(&(*m).tensor)?;
             ffi::PyCapsule_SetName(raw, LEGACY_USED.as_ptr());
-            Ok(adopt(layout, dtype, ptr, Imported::Legacy(m)))
+            sound(adopt(layout, dtype, ptr, Imported::Legacy(m)))
         } else {
             Err(PyValueError::new_err(
                 "expected an object with __dlpack__ or a DLPack capsule that was not used yet",
@@ -327,6 +334,10 @@ unsafe fn read(t: &DlTensor) -> PyResult<(Layout, DType, *mut u8)> {
     let strides: Dims = strides
         .map_or_else(|| contiguous_strides(&shape), |s| s.iter().map(|&s| s as usize).collect());
     let layout = Layout { shape, strides, offset: 0 };
+    let bytes = layout.checked_extent().and_then(|end| end.checked_mul(dtype.size()));
+    if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+        return Err(PyBufferError::new_err("the strides reach beyond any memory"));
+    }
     let empty = layout.numel() == 0;
     let ptr = if empty || t.data.is_null() {
         std::ptr::NonNull::<u64>::dangling().as_ptr().cast::<u8>()

@@ -5,6 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use rubigo_core::{Error, Kind};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 
 static SHAPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static DEVICE_LOST: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -35,7 +37,41 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
+/// The exceptions that hooks, custom Functions and signal handlers raised, kept whole while an `Error` passes the core.
+static RAISED: Mutex<Vec<(ThreadId, PyErr)>> = Mutex::new(Vec::new());
+
+/// Keeps an exception and gives the error that stands for it.
+pub fn keep(e: PyErr) -> Error {
+    let out = from_py(&e);
+    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+    raised.push((std::thread::current().id(), e));
+    out
+}
+
+/// What this thread kept last.
+fn kept() -> Option<PyErr> {
+    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+    let me = std::thread::current().id();
+    let last = raised.iter().rposition(|(id, _)| *id == me)?;
+    Some(raised.remove(last).1)
+}
+
+/// The kept exception, if there is one, instead of the core's error.
+pub fn unkeep(e: Error) -> PyErr {
+    kept().unwrap_or_else(|| to_py(e))
+}
+
+/// Whether a signal's handler raised something: Ctrl-C, or what a handler of the user's own raised.
+pub fn interrupted() -> bool {
+    Python::attach(|py| py.check_signals().map_err(keep).is_err())
+}
+
 pub fn to_py(e: Error) -> PyErr {
+    if e.kind == Kind::Interrupted
+        && let Some(raised) = kept()
+    {
+        return raised;
+    }
     let text = e.to_string();
     match e.kind {
         Kind::Value => PyValueError::new_err(text),

@@ -8,6 +8,7 @@ use rubigo_core::ops::index::advanced::{self, Item};
 
 use crate::convert::{self, wrap};
 use crate::error::IntoPyResult;
+use crate::ops::detached;
 use crate::tensor::PyTensor;
 
 fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
@@ -63,7 +64,7 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<Item> {
 
 pub fn get(py: Python<'_>, t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let items = items(key)?;
-    wrap(py, advanced::get(t, &items).py()?)
+    wrap(py, detached(py, &[Some(t.clone())], || advanced::get(t, &items))?)
 }
 
 pub fn set(

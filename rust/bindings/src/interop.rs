@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rubigo_core::dtype::DType;
 use rubigo_core::layout::{Dims, Layout, contiguous_strides};
+use rubigo_core::ops::{cast, elementwise, reduce};
 use rubigo_core::storage::Storage;
-use rubigo_core::{Device, Tensor};
+use rubigo_core::{Device, Tensor, apply};
 use std::sync::Arc;
 
 use crate::convert::{self, wrap};
@@ -67,11 +68,12 @@ fn as_tensor(
     } else {
         return wrap(py, convert::tensor_from(data, dtype, device.unwrap_or(Device::Cpu))?);
     };
-    let t = rubigo_core::ops::cast::to(&t, dtype.unwrap_or(t.dtype())).py()?;
-    wrap(py, rubigo_core::ops::cast::to_device(&t, device.unwrap_or(t.device())).py()?)
+    let (dtype, device) = (dtype.unwrap_or(t.dtype()), device.unwrap_or(t.device()));
+    let t = py.detach(|| cast::to(&t, dtype).and_then(|t| cast::to_device(&t, device))).py()?;
+    wrap(py, t)
 }
 
-/// A tensor over the memory of a numpy array. Read-only arrays are copied.
+/// A tensor over the memory of a numpy array. Read-only arrays are copied, and bools that are neither 0 nor 1.
 #[pyfunction]
 fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
     if !array.hasattr("__array_interface__")? || array.is_instance_of::<PyTensor>() {
@@ -140,6 +142,14 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     };
     let shape: Vec<usize> = get("shape")?.extract()?;
     let (ptr, read_only): (usize, bool) = get("data")?.extract()?;
+    // Only objects that are no arrays themselves have one.
+    let skip: usize = match info.get_item("offset")? {
+        Some(offset) if !offset.is_none() => offset.extract()?,
+        _ => 0,
+    };
+    let ptr = ptr
+        .checked_add(skip)
+        .ok_or_else(|| PyValueError::new_err("the array interface's offset is out of range"))?;
     let size = dtype.size();
     let strides: Option<Vec<isize>> = match info.get_item("strides")? {
         Some(s) if !s.is_none() => Some(s.extract()?),
@@ -162,7 +172,11 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
         |s| s.iter().map(|&s| s as usize / size).collect(),
     );
     let layout = Layout { shape: shape[..].into(), strides, offset: 0 };
-    let bytes = layout.extent() * size;
+    let bytes = layout
+        .checked_extent()
+        .and_then(|end| end.checked_mul(size))
+        .filter(|&bytes| isize::try_from(bytes).is_ok())
+        .ok_or_else(|| PyValueError::new_err("the array's strides reach beyond any memory"))?;
     let owner = Box::new(Owner(array.clone().unbind()));
     let ptr = if bytes == 0 {
         std::ptr::NonNull::<u64>::dangling().as_ptr().cast()
@@ -172,7 +186,22 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     // SAFETY: the array owns the memory its interface describes, and the owner keeps the array.
     let storage = unsafe { Storage::foreign(ptr, bytes, owner) };
     let t = Tensor::from_parts(Arc::new(storage), layout, dtype);
-    if copy || read_only { rubigo_core::ops::cast::copy_data(&t).py() } else { Ok(t) }
+    if copy || read_only { cast::copy_data(&sound(t)?).py() } else { sound(t) }
+}
+
+/// The tensor itself, or a copy where memory that came from outside holds bools other than 0 and 1.
+pub fn sound(t: Tensor) -> PyResult<Tensor> {
+    if t.dtype() != DType::Bool || t.numel() == 0 {
+        return Ok(t);
+    }
+    let _mode = rubigo_core::autograd::NoGrad::new();
+    let bytes = Tensor::from_parts(t.storage().clone(), t.layout().clone(), DType::U8);
+    let largest = apply::call(&reduce::AMAX, &[&bytes], &[]).and_then(|m| m.item()).py()?;
+    if largest.as_f64() <= 1.0 {
+        return Ok(t);
+    }
+    let zero = Tensor::scalar(0.0, DType::U8).py()?;
+    apply::call(&elementwise::ne, &[&bytes, &zero], &[]).py()
 }
 
 /// The dict that numpy reads; raises for tensors numpy cannot see.

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use rubigo_core::dtype::DType;
 use rubigo_core::layout::Layout;
+use rubigo_core::ops::cast;
 use rubigo_core::storage::{Memory, Storage};
 use rubigo_core::{Device, Tensor, io};
 use std::collections::BTreeMap;
@@ -90,8 +91,8 @@ fn write_atomic(py: Python<'_>, path: PathBuf, data: Vec<u8>) -> PyResult<()> {
 fn _to_bytes<'py>(t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyByteArray>> {
     let py = t.py();
     let t = t.get().tensor();
-    let t = rubigo_core::ops::cast::to_device(&t, Device::Cpu).py()?;
-    let t = rubigo_core::ops::cast::contiguous(&t).py()?;
+    let t =
+        py.detach(|| cast::to_device(&t, Device::Cpu).and_then(|t| cast::contiguous(&t))).py()?;
     // SAFETY: `t` is contiguous CPU memory of that many bytes.
     let data = unsafe { std::slice::from_raw_parts(t.byte_ptr(), t.numel() * t.dtype().size()) };
     Ok(PyByteArray::new(py, data))

@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    rubigo_core::interrupt::set_hook(|| Python::attach(|py| py.check_signals().is_err()));
+    rubigo_core::interrupt::set_hook(error::interrupted);
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<tensor::PyTensor>()?;
     error::register(m)?;

@@ -1,11 +1,12 @@
 //! `rubigo.Tensor`: operators and what is no op. The ops themselves are added from the table.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyTuple, PyType};
-use rubigo_core::dtype::DType;
+use rubigo_core::dtype::{DType, Element};
 use rubigo_core::ops::{Attr, OpDef, arith, cast, elementwise as e, view};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Tensor, apply, autograd};
@@ -233,29 +234,22 @@ impl PyTensor {
     fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
         if t.dtype() == DType::U64 && t.numel() == 1 {
-            return Ok(t.to_vec::<u64>().py()?[0].into_pyobject(py)?.into_any().unbind());
+            return Ok(flat::<u64>(py, &t)?[0].into_pyobject(py)?.into_any().unbind());
         }
-        convert::number_to_py(py, detached(py, &[Some(t.clone())], || t.item())?)
+        convert::number_to_py(py, convert::item(py, &t)?)
     }
 
     /// The elements as nested lists of Python numbers.
     fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
-        let flat: Vec<Py<PyAny>> = match t.dtype() {
-            DType::Bool => to_objects(py, t.to_vec::<bool>().py()?, |v| {
-                Ok(pyo3::types::PyBool::new(py, v).to_owned().into_any().unbind())
-            })?,
-            DType::U64 => to_objects(py, t.to_vec::<u64>().py()?, |v| {
-                Ok(v.into_pyobject(py)?.into_any().unbind())
-            })?,
-            d if d.is_int() => to_objects(py, t.to_vec::<i64>().py()?, |v| {
-                Ok(v.into_pyobject(py)?.into_any().unbind())
-            })?,
-            _ => to_objects(py, t.to_vec::<f64>().py()?, |v| {
-                Ok(v.into_pyobject(py)?.into_any().unbind())
-            })?,
-        };
-        nest(py, &mut flat.into_iter(), t.shape())
+        room_for_lists(t.shape())?;
+        let shape = t.shape();
+        match t.dtype() {
+            DType::Bool => nest(py, &mut flat::<bool>(py, &t)?.into_iter(), shape),
+            DType::U64 => nest(py, &mut flat::<u64>(py, &t)?.into_iter(), shape),
+            d if d.is_int() => nest(py, &mut flat::<i64>(py, &t)?.into_iter(), shape),
+            _ => nest(py, &mut flat::<f64>(py, &t)?.into_iter(), shape),
+        }
     }
 
     fn detach(&self) -> Self {
@@ -362,7 +356,15 @@ impl PyTensor {
                 "the data of a tensor with a history cannot be replaced",
             )));
         }
-        self.set(old.with_data(&data.get().tensor()));
+        let new = data.get().tensor();
+        if old.requires_grad() && !new.dtype().is_float() {
+            return Err(crate::error::to_py(rubigo_core::Error::runtime(format!(
+                "data set to a tensor that requires gradients must be floating point or complex \
+                 dtype, got {}",
+                new.dtype().name()
+            ))));
+        }
+        self.set(old.with_data(&new));
         Ok(())
     }
 
@@ -565,7 +567,7 @@ impl PyTensor {
         slf.as_ptr() as isize >> 4
     }
 
-    fn __bool__(&self) -> PyResult<bool> {
+    fn __bool__(&self, py: Python<'_>) -> PyResult<bool> {
         let t = self.tensor();
         if t.numel() != 1 {
             return Err(crate::error::to_py(
@@ -576,15 +578,15 @@ impl PyTensor {
                 .hint("use .any() or .all()"),
             ));
         }
-        Ok(match t.item().py()? {
+        Ok(match convert::item(py, &t)? {
             Number::Bool(v) => v,
             Number::Int(v) => v != 0,
             Number::Float(v) => v != 0.0,
         })
     }
 
-    fn __float__(&self) -> PyResult<f64> {
-        Ok(self.tensor().item().py()?.as_f64())
+    fn __float__(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(convert::item(py, &self.tensor())?.as_f64())
     }
 
     fn __int__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -607,8 +609,10 @@ impl PyTensor {
     fn __contains__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         let hit = binary(slf, other, &e::eq, false)?;
         let hit = hit.bind(slf.py()).cast::<PyTensor>()?.get().tensor();
-        let any = apply::call(&rubigo_core::ops::reduce::ANY, &[&hit], &[]).py()?;
-        Ok(any.item().py()? == Number::Bool(true))
+        let any = detached(slf.py(), &[Some(hit.clone())], || {
+            apply::call(&rubigo_core::ops::reduce::ANY, &[&hit], &[])?.item()
+        })?;
+        Ok(any == Number::Bool(true))
     }
 
     fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -687,21 +691,30 @@ fn pick(py: Python<'_>, values: &[usize], dim: Option<i64>) -> PyResult<Py<PyAny
     Ok(values[i].into_pyobject(py)?.into_any().unbind())
 }
 
-fn to_objects<T>(
-    _py: Python<'_>,
-    values: Vec<T>,
-    f: impl Fn(T) -> PyResult<Py<PyAny>>,
-) -> PyResult<Vec<Py<PyAny>>> {
-    values.into_iter().map(f).collect()
+/// The elements on the CPU, row by row; a GPU is waited for without the interpreter lock.
+fn flat<T: Element>(py: Python<'_>, t: &Tensor) -> PyResult<Vec<T>> {
+    detached(py, &[Some(t.clone())], || t.to_vec::<T>())
 }
 
-fn nest(
-    py: Python<'_>,
-    flat: &mut impl Iterator<Item = Py<PyAny>>,
+/// Refuses nested lists that memory cannot hold: with a size of 0 inside, there can be any number of them.
+fn room_for_lists(shape: &[usize]) -> PyResult<()> {
+    const OBJECT: usize = 64;
+    let (mut objects, mut level) = (1usize, 1usize);
+    for &n in shape {
+        level = level.saturating_mul(n);
+        objects = objects.saturating_add(level);
+    }
+    rubigo_core::cpu::alloc::check(objects.saturating_mul(OBJECT)).py()
+}
+
+fn nest<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    flat: &mut impl Iterator<Item = T>,
     shape: &[usize],
 ) -> PyResult<Py<PyAny>> {
     let Some((&n, rest)) = shape.split_first() else {
-        return flat.next().ok_or_else(|| PyIndexError::new_err("no element"));
+        let value = flat.next().ok_or_else(|| PyIndexError::new_err("no element"))?;
+        return value.into_py_any(py);
     };
     let mut items = Vec::with_capacity(n);
     for _ in 0..n {

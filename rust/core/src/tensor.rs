@@ -193,7 +193,10 @@ impl Tensor {
         let t = crate::ops::cast::to(&t, T::DTYPE)?;
         let t = crate::ops::cast::contiguous(&t)?;
         let n = t.numel();
-        let mut out = vec![T::default(); n];
+        let mut out = Vec::new();
+        out.try_reserve_exact(n)
+            .map_err(|_| Error::memory(format!("{n} elements do not fit into memory again")))?;
+        out.resize(n, T::default());
         // SAFETY: `t` is a contiguous CPU tensor of T's dtype with n elements.
         unsafe { std::ptr::copy_nonoverlapping(t.ptr::<T>(), out.as_mut_ptr(), n) };
         Ok(out)

@@ -1,0 +1,127 @@
+"""Where Python meets the core: waits, signals, memory lent and borrowed."""
+
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+
+
+@pytest.mark.parametrize("read", [float, bool, lambda t: t.tolist(), lambda t: t.view(1)[0].item()])
+def test_other_threads_run_while_the_gpu_is_waited_for(gpu, read):
+    x = rg.randn(160, 160, device=gpu)
+    stop, gaps = threading.Event(), []
+
+    def watch():
+        last = time.perf_counter()
+        while not stop.is_set():
+            time.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    y = x
+    for _ in range(50):
+        y = (y @ x).tanh()
+    total = y.sum()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    begun = time.perf_counter()
+    read(total)
+    waited = time.perf_counter() - begun
+    stop.set()
+    thread.join()
+    # The lock was free for all of the wait but the moments at its ends.
+    assert waited < 0.05 or max(gaps) < 0.7 * waited
+
+
+class Alarm(Exception):
+    pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_a_signal_handler_s_exception_arrives_as_it_is():
+    def ring(number, frame):
+        raise Alarm("time is up")
+
+    x = rg.ones(2, requires_grad=True)
+    y = x
+    for _ in range(300_000):
+        y = y * 1.0
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(Alarm, match="time is up"):
+            y.sum().backward()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_lists_that_memory_cannot_hold():
+    for shape in ((10**13, 0), (2**62, 5, 0)):
+        with pytest.raises(MemoryError):
+            rg.empty(*shape).tolist()
+    assert rg.zeros(3, 0).tolist() == [[], [], []] and rg.zeros(0, 3).tolist() == []
+
+
+def test_an_array_outlives_the_tensor_s_data():
+    t = rg.arange(1_000_000, dtype=rg.float32)
+    array = t.numpy()
+    t.data = rg.zeros(3)
+    other = rg.full((1_000_000,), 7.0)
+    rg.cpu.empty_cache()
+    assert array[5] == 5 and other[5].item() == 7
+
+
+@pytest.mark.parametrize("take", [rg.from_numpy, rg.as_tensor, rg.tensor, rg.from_dlpack])
+def test_bools_that_are_neither_0_nor_1(take):
+    array = np.array([0, 1, 2, 255], np.uint8).view(bool)
+    m = take(array)
+    assert m.tolist() == [False, True, True, True]
+    assert (m == True).tolist() == m.tolist()  # noqa: E712
+    assert m.int().tolist() == [0, 1, 1, 1] and m.sum().item() == 3
+    assert (~m).tolist() == [True, False, False, False]
+    clean = np.array([True, False])
+    shared = rg.from_numpy(clean)
+    shared[1] = True
+    assert clean.tolist() == [True, True]
+
+
+def test_read_only_memory_is_not_copied_in_secret():
+    array = np.ones(3, np.float32)
+    array.flags.writeable = False
+    with pytest.raises(BufferError):
+        rg.from_dlpack(array, copy=False)
+    assert rg.from_dlpack(array).tolist() == [1, 1, 1]
+
+
+def test_the_offset_of_an_array_interface():
+    class Part:
+        def __init__(self, array, offset):
+            self.array = array
+            self.__array_interface__ = {
+                **array.__array_interface__, "shape": (2,), "offset": offset,
+            }  # fmt: skip
+
+    assert rg.as_tensor(Part(np.arange(4, dtype=np.int32), 8)).tolist() == [2, 3]
+
+
+def test_integers_as_the_data_of_a_variable():
+    x = rg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="floating point"):
+        x.data = rg.ones(2, dtype=rg.int64)
+    assert x.dtype == rg.float32 and x.requires_grad
+
+
+def test_the_largest_integers():
+    most = 2**64 - 1
+    assert rg.full((2,), most, dtype=rg.uint64).tolist() == [most, most]
+    assert rg.zeros(2, dtype=rg.uint64).fill_(most).tolist() == [most, most]
+    with pytest.raises(OverflowError):
+        rg.full((2,), most)
+    with pytest.raises(OverflowError):
+        rg.zeros(2, dtype=rg.int64).fill_(most)
