@@ -29,7 +29,6 @@ from rubigo.data import (
     default_convert,
     load_digits,
     random_split,
-    sample_generator,
 )
 
 
@@ -299,7 +298,7 @@ class Noisy(Dataset):
 
     def __getitem__(self, index):
         time.sleep(0.001 * (index % 3))
-        return index + rg.rand((), generator=sample_generator())
+        return index + rg.rand(())
 
 
 def test_random_numbers_of_samples_depend_on_seed_epoch_and_batch_only():
@@ -325,7 +324,7 @@ def test_random_numbers_of_samples_depend_on_seed_epoch_and_batch_only():
 def test_a_thread_outside_of_loaders_has_the_default_generator():
     list(DataLoader(Noisy(), 3))
     rg.manual_seed(3)
-    first = rg.rand(2, generator=sample_generator()).tolist()
+    first = rg.rand(2).tolist()
     rg.manual_seed(3)
     assert rg.rand(2).tolist() == first
 

@@ -449,7 +449,7 @@ def test_random_samples():
             return 8
 
         def __getitem__(self, index):
-            return rg.rand((), generator=data.sample_generator())
+            return rg.rand(())
 
     def epoch(workers):
         seed = rg.Generator().manual_seed(0)
@@ -457,7 +457,9 @@ def test_random_samples():
             b.tolist() for b in data.DataLoader(Noisy(), 2, num_workers=workers, generator=seed)
         ]
 
+    before = rg.get_rng_state().tolist()
     assert epoch(0) == epoch(1) == epoch(3)
+    assert rg.get_rng_state().tolist() == before
 
 
 def test_no_iterable_dataset():

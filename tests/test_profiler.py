@@ -63,6 +63,9 @@ def test_a_backward_belongs_to_the_module_of_its_forward(trained):
         # The gradients of weight, bias and, except in the first layer, of the input.
         assert found["matmul"].calls == (1 if module == FIRST else 2)
         assert found["sum"].calls == 1
+    # Elementwise ops have a fused derivative, which is no op of its own.
+    assert ops(trained, "encoder (Block)")["tanh_backward"].calls == 2
+    assert ops(trained, "Net")["exp_backward"].calls == 1
     assert ops(trained, "")["adam_step"].calls == 1
     assert "linear" not in ops(trained, "") and "matmul" not in ops(trained, "")
 

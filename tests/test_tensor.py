@@ -674,3 +674,12 @@ def test_numbers_of_the_cpu_beside_the_gpu(gpu):
     assert x.scatter(0, at, 9.0).tolist() == [0, 1, 9, 3, 4, 5]
     (x * value).sum().backward()
     assert value.grad.device == "cpu" and value.grad.item() == 15.0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3])
+def test_norms_of_half_numbers_do_not_overflow(dtype, p):
+    ours, theirs = twins([300.0, 400.0, -500.0, 10.0], dtype)
+    got, want = ours.norm(p), theirs.norm(p)
+    assert name(got) == dtype
+    np.testing.assert_allclose(got.item(), want.item(), 1e-2)

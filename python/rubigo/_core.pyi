@@ -841,6 +841,8 @@ class Tensor:
 
 default_generator: Generator
 
+def swap_thread_generator(generator: Generator | None) -> Generator | None: ...
+
 float16: _DType
 bfloat16: _DType
 float32: _DType

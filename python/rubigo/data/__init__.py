@@ -18,7 +18,6 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from .stream import sample_generator
 from .toy import load_digits
 
 __all__ = [
@@ -38,5 +37,4 @@ __all__ = [
     "default_convert",
     "load_digits",
     "random_split",
-    "sample_generator",
 ]

@@ -34,7 +34,7 @@ class DataLoader(Generic[Sample]):
 
     The order depends on the sampler alone, never on the number of workers. Epoch e depends only
     on the loader's seed, drawn when it is made, and on e: so does the order of a shuffled
-    loader, and so do numbers that `__getitem__` draws from `rubigo.data.sample_generator()`.
+    loader, and so do the random numbers that `__getitem__` draws.
 
     Args:
         dataset: anything with `len()` and `[index]`; `__getitems__` is used where it has one.

@@ -120,9 +120,8 @@ class Trainer:
         `fit((x, y), 5)`, `fit([x, y], 5)`, `fit(x, y, 5)` and `fit(dataset, 5)` are ways to say
         the same; `epochs` may be named, and is 1 when absent.
 
-        Every random number of epoch e (order, dropout) depends only on `seed` and e, so that a
-        resumed run gives the same bits as one that was never interrupted; with workers, a
-        `__getitem__` that draws numbers takes them from `rubigo.data.sample_generator()`.
+        Every random number of epoch e (order, dropout, what `__getitem__` draws) depends only on
+        `seed` and e, so that a resumed run gives the same bits as one that was never interrupted.
         Ctrl-C leaves a model whose weights, optimizer and schedule belong together, and the
         history so far.
 

@@ -513,7 +513,7 @@ fn profile(on: bool) {
 
 /// (module path, op, calls, nanoseconds, bytes) since the last call.
 #[pyfunction]
-fn take_profile() -> Vec<(String, &'static str, u64, u64, u64)> {
+fn take_profile() -> Vec<(String, String, u64, u64, u64)> {
     rubigo_core::mode::take_profile()
         .into_iter()
         .map(|(m, o, t)| (m.to_string(), o, t.calls, t.nanos, t.bytes))

@@ -8,7 +8,7 @@ use rubigo_core::ops::{Attr, OpDef, Outs, elementwise as e, random, reduce};
 use rubigo_core::rng::{self, Generator};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Device, Tensor, apply, autograd, layout};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::convert;
 use crate::create::{Options, sizes};
@@ -30,10 +30,10 @@ impl PyGenerator {
         Self(Stream::Own(Mutex::new(g)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Generator> {
+    fn with<R>(&self, f: impl FnOnce(&mut Generator) -> R) -> R {
         match &self.0 {
-            Stream::Default => rng::default_generator(),
-            Stream::Own(g) => g.lock().unwrap_or_else(PoisonError::into_inner),
+            Stream::Default => rng::with_default(f),
+            Stream::Own(g) => f(&mut g.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 }
@@ -88,30 +88,32 @@ impl PyGenerator {
         slf: &Bound<'py, Self>,
         seed: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
-        slf.get().lock().manual_seed(seed_of(seed)?);
+        let seed = seed_of(seed)?;
+        slf.get().with(|g| g.manual_seed(seed));
         Ok(slf.clone())
     }
 
     /// Starts a stream that nobody chose; gives its seed.
     fn seed(&self) -> u64 {
         let seed = fresh_seed();
-        self.lock().manual_seed(seed);
+        self.with(|g| g.manual_seed(seed));
         seed
     }
 
     fn initial_seed(&self) -> u64 {
-        self.lock().seed
+        self.with(|g| g.seed)
     }
 
     fn get_state(&self) -> PyResult<PyTensor> {
-        state_tensor(self.lock().get_state())
+        state_tensor(self.with(|g| g.get_state()))
     }
 
     fn set_state<'py>(
         slf: &Bound<'py, Self>,
         new_state: &Bound<'_, PyTensor>,
     ) -> PyResult<Bound<'py, Self>> {
-        slf.get().lock().set_state(&state_bytes(new_state)?).py()?;
+        let bytes = state_bytes(new_state)?;
+        slf.get().with(|g| g.set_state(&bytes)).py()?;
         Ok(slf.clone())
     }
 
@@ -122,7 +124,7 @@ impl PyGenerator {
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Vec<u8>,))> {
         let rebuild = slf.py().import("rubigo._core")?.getattr("_generator_from_state")?;
-        Ok((rebuild.unbind(), (slf.get().lock().get_state().to_vec(),)))
+        Ok((rebuild.unbind(), (slf.get().with(|g| g.get_state()).to_vec(),)))
     }
 }
 
@@ -148,20 +150,29 @@ fn seed() -> u64 {
     seed
 }
 
+/// Gives this thread a default generator of its own (a copy of this one), or takes it away with None; returns the
+/// one it had.
+#[pyfunction]
+#[pyo3(signature = (generator))]
+fn swap_thread_generator(generator: Option<&Bound<'_, PyGenerator>>) -> Option<PyGenerator> {
+    let new = generator.map(|g| g.get().with(|g| g.clone()));
+    rng::swap_own(new).map(PyGenerator::own)
+}
+
 #[pyfunction]
 fn initial_seed() -> u64 {
-    rng::default_generator().seed
+    rng::with_default(|g| g.seed)
 }
 
 #[pyfunction]
 fn get_rng_state() -> PyResult<PyTensor> {
-    state_tensor(rng::default_generator().get_state())
+    state_tensor(rng::with_default(|g| g.get_state()))
 }
 
 #[pyfunction]
 fn set_rng_state(new_state: &Bound<'_, PyTensor>) -> PyResult<()> {
     let bytes = state_bytes(new_state)?;
-    rng::default_generator().set_state(&bytes).py()
+    rng::with_default(|g| g.set_state(&bytes)).py()
 }
 
 type Source<'a, 'py> = Option<&'a Bound<'py, PyGenerator>>;
@@ -169,9 +180,7 @@ type Source<'a, 'py> = Option<&'a Bound<'py, PyGenerator>>;
 /// Takes blocks of a stream: the attributes `seed` and `offset`.
 fn take(generator: Source<'_, '_>, blocks: u64) -> [Attr; 2] {
     let Some(g) = generator else { return random::reserve(blocks) };
-    let mut g = g.get().lock();
-    let offset = g.take(blocks);
-    [Attr::Int(g.seed as i64), Attr::Int(offset as i64)]
+    g.get().with(|g| [Attr::Int(g.seed as i64), Attr::Int(g.take(blocks) as i64)])
 }
 
 fn run(
@@ -534,6 +543,7 @@ fn _random_(
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGenerator>()?;
+    m.add_function(wrap_pyfunction!(swap_thread_generator, m)?)?;
     m.add("default_generator", PyGenerator(Stream::Default))?;
     m.add_function(wrap_pyfunction!(_generator_from_state, m)?)?;
     m.add_function(wrap_pyfunction!(manual_seed, m)?)?;

@@ -1,6 +1,6 @@
 //! What watches `apply`: the profiler and the counter of tested cells. One relaxed load when nobody does.
 
-use crate::autograd;
+use crate::autograd::{self, Grads};
 use crate::error::Result;
 use crate::ops::{Call, Outs};
 use crate::storage::Device;
@@ -24,7 +24,7 @@ pub struct Totals {
     pub bytes: u64,
 }
 
-static PROFILED: Mutex<BTreeMap<(Arc<str>, &'static str), Totals>> = Mutex::new(BTreeMap::new());
+static PROFILED: Mutex<BTreeMap<(Arc<str>, String), Totals>> = Mutex::new(BTreeMap::new());
 static CELLS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 thread_local! {
@@ -75,7 +75,7 @@ pub(crate) fn module() -> Option<Arc<str>> {
 }
 
 /// What was profiled since the last call, by module path and op.
-pub fn take_profile() -> Vec<(Arc<str>, &'static str, Totals)> {
+pub fn take_profile() -> Vec<(Arc<str>, String, Totals)> {
     let mut map = PROFILED.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *map).into_iter().map(|((m, o), t)| (m, o, t)).collect()
 }
@@ -105,9 +105,27 @@ pub(crate) fn observed(call: &Call, run: fn(&Call) -> Result<Outs>) -> Result<Ou
     Ok(outs)
 }
 
+/// For a row's fused derivative, which is no op of the table either: it counts as `name`'s.
+pub(crate) fn observed_backward(
+    name: &str,
+    grads: &[Option<Tensor>],
+    run: impl FnOnce() -> Result<Grads>,
+) -> Result<Grads> {
+    if !profiling() {
+        return run();
+    }
+    timed(&format!("{name}_backward"), || {
+        let out = run()?;
+        let both = || grads.iter().chain(&out).flatten();
+        let on_gpu = both().any(|t| t.device() == Device::Gpu);
+        let moved = both().map(bytes_of).sum();
+        Ok((out, on_gpu, moved))
+    })
+}
+
 /// For work that is no op of the table: an optimizer's step reads and writes all of these tensors.
 pub(crate) fn observed_step<'a>(
-    name: &'static str,
+    name: &str,
     tensors: impl Iterator<Item = &'a Tensor>,
     run: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -128,7 +146,7 @@ fn bytes_of(t: &Tensor) -> u64 {
 
 /// Adds the time of `run`, less that of the ops inside of it, to the profile. `run` also tells whether
 /// the GPU has it to do and how many bytes it moves.
-fn timed<R>(op: &'static str, run: impl FnOnce() -> Result<(R, bool, u64)>) -> Result<R> {
+fn timed<R>(op: &str, run: impl FnOnce() -> Result<(R, bool, u64)>) -> Result<R> {
     let outer = NESTED.take();
     let start = Instant::now();
     let done = run();
@@ -142,7 +160,7 @@ fn timed<R>(op: &'static str, run: impl FnOnce() -> Result<(R, bool, u64)>) -> R
     NESTED.set(outer + total);
     let path = module().unwrap_or_else(|| Arc::from(""));
     let mut map = PROFILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let t = map.entry((path, op)).or_default();
+    let t = map.entry((path, op.to_string())).or_default();
     t.calls += 1;
     t.nanos += total.saturating_sub(inner);
     t.bytes += bytes;

@@ -11,7 +11,8 @@
 mod fill;
 mod normal;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 pub use fill::{fill_randint, fill_u32, fill_uniform_f32, fill_uniform_f64, randperm};
 pub use normal::{fill_normal_f32, fill_normal_f64};
@@ -65,14 +66,26 @@ impl Generator {
     }
 }
 
-/// The generator used where a caller names none. Hold it only to read or advance it.
-pub fn default_generator() -> MutexGuard<'static, Generator> {
-    DEFAULT.lock().unwrap_or_else(PoisonError::into_inner)
+thread_local! {
+    static OWN: RefCell<Option<Generator>> = const { RefCell::new(None) };
+}
+
+/// Reads or advances the generator used where a caller names none: this thread's own, or the one all share.
+pub fn with_default<R>(f: impl FnOnce(&mut Generator) -> R) -> R {
+    OWN.with_borrow_mut(|own| match own {
+        Some(own) => f(own),
+        None => f(&mut DEFAULT.lock().unwrap_or_else(PoisonError::into_inner)),
+    })
+}
+
+/// Gives this thread a default generator of its own, or takes it away; returns the one it had.
+pub fn swap_own(generator: Option<Generator>) -> Option<Generator> {
+    OWN.replace(generator)
 }
 
 /// Seeds the default generator.
 pub fn manual_seed(seed: u64) {
-    default_generator().manual_seed(seed);
+    with_default(|g| g.manual_seed(seed));
 }
 
 /// Blocks that `n` elements of `words` words each (1, 2 or 4) use up.
@@ -141,9 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn the_default_generator_is_shared() {
+    fn the_default_generator_is_shared_unless_a_thread_has_its_own() {
         manual_seed(3);
-        assert_eq!(default_generator().take(2), 0);
-        assert_eq!(*default_generator(), Generator { seed: 3, offset: 2 });
+        assert_eq!(with_default(|g| g.take(2)), 0);
+        assert_eq!(swap_own(Some(Generator::new(9))), None);
+        assert_eq!(with_default(|g| (g.seed, g.take(5))), (9, 0));
+        let other = std::thread::spawn(|| with_default(|g| g.clone())).join().unwrap();
+        assert_eq!(other, Generator { seed: 3, offset: 2 });
+        assert_eq!(swap_own(None), Some(Generator { seed: 9, offset: 5 }));
+        assert_eq!(with_default(|g| g.clone()), other);
     }
 }

@@ -4,6 +4,7 @@ use super::node::{Kind, Node, OpNode, OutMeta};
 use super::{Edge, GradMode};
 use crate::apply::call;
 use crate::error::{Error, Result};
+use crate::mode;
 use crate::ops::{self, Attr, Call, Grad, OpDef};
 use crate::tensor::Tensor;
 use smallvec::{SmallVec, smallvec};
@@ -85,7 +86,7 @@ pub(super) fn run(
     let found = match (n.op.composite, n.op.grad) {
         (Some(composite), _) if create_graph => through_composite(&vjp, composite),
         (_, Grad::Rule { vjp: rule, .. }) => rule(&vjp),
-        (_, Grad::Row) => ops::row::vjp(&vjp),
+        (_, Grad::Row) => mode::observed_backward(name, grads, || ops::row::vjp(&vjp)),
         (_, Grad::None(_) | Grad::Inner) => unreachable!("such an op is not recorded"),
     }
     .map_err(|e| e.in_op(name));

@@ -392,16 +392,18 @@ pub static NORM: OpDef = OpDef::composed(
     "The p-norm (sum |x|^p)^(1/p); the largest or smallest |x| for p = inf, -inf; the non-zeros for 0",
     |c| {
         use super::elementwise as e;
-        let x = c.x(0);
-        need_float(x, "norm")?;
+        need_float(c.x(0), "norm")?;
+        // Squares of half numbers leave their range soon.
+        let dtype = c.x(0).dtype();
+        let x = &cast::to(c.x(0), if dtype.size() == 2 { DType::F32 } else { dtype })?;
         let p = c.opt_float(0).unwrap_or(2.0);
         let attrs = [c.attr(1).clone(), c.attr(2).clone()];
         let a = call(&e::abs, &[x], &[])?;
         let over = |op: &'static OpDef, x: &Tensor| call(op, &[x], &attrs);
-        one(if p == f64::INFINITY {
-            over(&AMAX, &a)
+        let norm = if p == f64::INFINITY {
+            over(&AMAX, &a)?
         } else if p == f64::NEG_INFINITY {
-            over(&AMIN, &a)
+            over(&AMIN, &a)?
         } else if p == 0.0 {
             over(
                 &SUM,
@@ -409,16 +411,17 @@ pub static NORM: OpDef = OpDef::composed(
                     &call(&e::ne, &[&a, &Tensor::number(Number::Float(0.0))?], &[])?,
                     x.dtype(),
                 )?,
-            )
+            )?
         } else if p == 1.0 {
-            over(&SUM, &a)
+            over(&SUM, &a)?
         } else if p == 2.0 {
-            safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)
+            safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)?
         } else {
             let power = Tensor::number(Number::Float(p))?;
             let s = over(&SUM, &call(&e::pow, &[&a, &power], &[])?)?;
-            call(&e::pow, &[&s, &Tensor::number(Number::Float(1.0 / p))?], &[])
-        })
+            call(&e::pow, &[&s, &Tensor::number(Number::Float(1.0 / p))?], &[])?
+        };
+        one(cast::to(&norm, dtype))
     },
 );
 

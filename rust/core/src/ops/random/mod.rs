@@ -54,9 +54,7 @@ pub fn multinomial_blocks(input: &Tensor, num_samples: usize, replacement: bool)
 
 /// Takes blocks from the default generator: the attributes `seed` and `offset` of a row.
 pub fn reserve(blocks: u64) -> [Attr; 2] {
-    let mut generator = rng::default_generator();
-    let offset = generator.take(blocks);
-    [Attr::Int(generator.seed as i64), Attr::Int(offset as i64)]
+    rng::with_default(|g| [Attr::Int(g.seed as i64), Attr::Int(g.take(blocks) as i64)])
 }
 
 /// A place in a stream.
