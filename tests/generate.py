@@ -78,10 +78,12 @@ def parameters(op, form, types=None):
 
 
 PAIR = "tuple[Tensor, Tensor]"
+# With the names values and indices; in `_tensor.py`.
+NAMED = ("sort", "topk", "kthvalue", "mode", "cummax", "cummin")
 TRIPLE = "tuple[Tensor, Tensor, Tensor]"
 SEVERAL = "tuple[Tensor, ...]"
 RESULTS = {
-    **dict.fromkeys(("sort", "topk", "kthvalue", "mode", "cummax", "cummin"), PAIR),
+    **{name: f"{name}_result" for name in NAMED},
     **dict.fromkeys(("max_pool", "adaptive_max_pool"), PAIR),
     **dict.fromkeys(("fused_layer_norm", "fused_rms_norm", "fused_group_norm"), TRIPLE),
     **dict.fromkeys(("batch_norm_train", "class_loss"), TRIPLE),
@@ -91,7 +93,7 @@ RESULTS = {
 # do not ask and when they do, and the result then.
 FLAG = ("Literal[False] = ...", "builtins.bool = ...")
 ASKED = {
-    "median": ({"dim": ("None = ...", "builtins.int")}, PAIR),
+    "median": ({"dim": ("None = ...", "builtins.int")}, "median_result"),
     "unique": ({"return_inverse": FLAG, "return_counts": FLAG}, f"Tensor | {SEVERAL}"),
     "unique_consecutive": ({"return_inverse": FLAG, "return_counts": FLAG}, f"Tensor | {SEVERAL}"),
     **dict.fromkeys(
@@ -120,8 +122,9 @@ def definition(op, form):
     )
 
 
-def ops_module(table):
-    names = sorted(op["name"] for op in table if op["function"] and op["name"] not in OVERRIDDEN)
+def ops_module(table, aliases):
+    names = [op["name"] for op in table if op["function"] and op["name"] not in OVERRIDDEN]
+    names = sorted([*names, *(alias for alias, _ in aliases)])
     lines = [
         '"""Generated from the op table by tests/generate.py; edit the row, not this file."""',
         "",
@@ -137,7 +140,7 @@ def ops_module(table):
     return "\n".join(lines)
 
 
-def stub(table):
+def stub(table, aliases):
     head = (ROOT / "rust" / "bindings" / "stub.pyi").read_text()
     methods, functions = [], []
     for op in table:
@@ -147,13 +150,19 @@ def stub(table):
             methods.append(definition(op, "inplace"))
         if op["function"] or op["private"]:
             functions.append(definition(op, "function"))
+    methods += [f"    {alias} = {name}" for alias, name in aliases]
+    functions += [f"{alias} = {name}" for alias, name in aliases]
     text = head.replace("    # OPS\n", "\n".join(methods) + "\n")
     return text + "\n" + "\n".join(functions) + "\n"
 
 
 def main():
-    table = load_core().op_table()
-    files = {PACKAGE / "_ops.py": ops_module(table), PACKAGE / "_core.pyi": stub(table)}
+    core = load_core()
+    table, aliases = core.op_table(), core.aliases()
+    files = {
+        PACKAGE / "_ops.py": ops_module(table, aliases),
+        PACKAGE / "_core.pyi": stub(table, aliases),
+    }
     stale = [p for p, text in files.items() if not p.exists() or p.read_text() != text]
     if "--check" in sys.argv:
         if stale:

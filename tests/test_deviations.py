@@ -212,6 +212,62 @@ def test_inference_mode_is_no_grad():
     assert x.grad.tolist() == [2, 2]
 
 
+def test_results_are_contiguous():
+    x = rg.ones(2, 3).t()
+    assert all(y.is_contiguous() for y in (x + 1, x.clone(), x.double(), rg.zeros_like(x)))
+
+
+def test_no_complex_numbers():
+    with pytest.raises(TypeError):
+        rg.tensor(1 + 2j)
+    assert not hasattr(rg, "complex64")
+
+
+def test_no_out():
+    for bad in ({"out": rg.ones(1)}, {"memory_format": None}, {"layout": None}):
+        with pytest.raises(TypeError):
+            rg.add(rg.ones(1), rg.ones(1), **bad)
+
+
+def test_numbers_as_operands():
+    assert rg.maximum(rg.tensor([1.0, 3.0]), 2).tolist() == [2.0, 3.0]
+    assert rg.ones(2).add(np.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_uint8_logic():
+    x = rg.tensor([0, 2], dtype=rg.uint8)
+    assert x.any().dtype == x.all().dtype == rg.bool
+    assert x.to(rg.uint64).sum().dtype == rg.uint64
+
+
+def test_comparing_beyond_the_range():
+    x = rg.tensor([1, 200], dtype=rg.uint8)
+    assert (x > -1).all() and (x < 300).all() and not (x == 257).any()
+
+
+def test_new_objects():
+    x = weight(1.0, 2.0)
+    y = x * 2
+    y.sum().backward()
+    assert x.grad is not x.grad and y.grad_fn is not y.grad_fn
+    assert x.grad.data_ptr() == x.grad.data_ptr()
+
+
+def test_writes_through_data():
+    w, x = weight(1.0, 2.0), weight(1.0, 2.0)
+    loss = (w * x).sum()
+    w.data.clamp_(-0.1, 0.1)
+    with pytest.raises(RuntimeError, match="inplace"):
+        loss.backward()
+
+
+def test_graphs_are_freed():
+    y = weight(1.0, 2.0).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        y.backward()
+
+
 def test_data_drops_gradients():
     x = weight(1.0, 2.0)
     x.sum().backward()

@@ -634,6 +634,10 @@ def sweep(name, x, device, factor):
     if name in ("lgamma", "digamma", "trigamma"):
         # Next to the poles at 0, -1, -2, ... the value is that of the rounding.
         want, got, near_zero = want[x > 0], got[x > 0], near_zero[x > 0]
+    if device != "cpu":
+        # A GPU's division is not exact: next to the largest number it may overflow.
+        sure = ~(np.isfinite(want) & (np.abs(want) > 3.3e38))
+        want, got, near_zero = want[sure], got[sure], near_zero[sure]
     return difference(got, want, ulp, near_zero)
 
 

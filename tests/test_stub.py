@@ -16,6 +16,8 @@ def names(body):
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            yield ast.unparse(node.targets[0])
         elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) != "TypeAlias":
             yield ast.unparse(node.target)
 

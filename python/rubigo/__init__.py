@@ -131,6 +131,39 @@ if TYPE_CHECKING:
         utils as utils,
     )
     from rubigo._printing import set_printoptions as set_printoptions
+    from rubigo.functional import (
+        adaptive_avg_pool1d as adaptive_avg_pool1d,
+        adaptive_max_pool1d as adaptive_max_pool1d,
+        alpha_dropout as alpha_dropout,
+        avg_pool1d as avg_pool1d,
+        batch_norm as batch_norm,
+        bilinear as bilinear,
+        binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+        conv1d as conv1d,
+        conv2d as conv2d,
+        conv_transpose1d as conv_transpose1d,
+        conv_transpose2d as conv_transpose2d,
+        cosine_embedding_loss as cosine_embedding_loss,
+        cosine_similarity as cosine_similarity,
+        embedding as embedding,
+        feature_alpha_dropout as feature_alpha_dropout,
+        group_norm as group_norm,
+        hinge_embedding_loss as hinge_embedding_loss,
+        instance_norm as instance_norm,
+        kl_div as kl_div,
+        layer_norm as layer_norm,
+        margin_ranking_loss as margin_ranking_loss,
+        max_pool1d as max_pool1d,
+        max_pool2d as max_pool2d,
+        pairwise_distance as pairwise_distance,
+        pixel_shuffle as pixel_shuffle,
+        pixel_unshuffle as pixel_unshuffle,
+        poisson_nll_loss as poisson_nll_loss,
+        prelu as prelu,
+        rms_norm as rms_norm,
+        rrelu as rrelu,
+        triplet_margin_loss as triplet_margin_loss,
+    )
     from rubigo.profiler import profile as profile
     from rubigo.serialization import load as load, save as save
     from rubigo.types import (
@@ -151,7 +184,19 @@ _LAZY_MODULES = (
     "plots", "profiler", "serialization", "testing", "train", "types",
     "utils",
 )  # fmt: skip
+# In PyTorch these are functions of the package as well as of nn.functional.
+_FUNCTIONAL = (
+    "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d",
+    "batch_norm", "bilinear", "binary_cross_entropy_with_logits", "conv1d",
+    "conv2d", "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss",
+    "cosine_similarity", "embedding", "feature_alpha_dropout", "group_norm",
+    "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
+    "margin_ranking_loss", "max_pool1d", "max_pool2d", "pairwise_distance",
+    "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu",
+    "rms_norm", "rrelu", "triplet_margin_loss",
+)  # fmt: skip
 _LAZY_NAMES = {
+    **dict.fromkeys(_FUNCTIONAL, "functional"),
     "save": "serialization",
     "load": "serialization",
     "profile": "profiler",

@@ -8,7 +8,18 @@ from typing import Any, Literal, Self, SupportsIndex, TypeAlias, TypeVar, overlo
 import numpy as np
 from numpy.typing import NDArray
 
-from rubigo._tensor import aminmax_result, max_result, min_result
+from rubigo._tensor import (
+    aminmax_result,
+    cummax_result,
+    cummin_result,
+    kthvalue_result,
+    max_result,
+    median_result,
+    min_result,
+    mode_result,
+    sort_result,
+    topk_result,
+)
 
 # Many names below are those of builtins and of these classes. A builtin is therefore always
 # written out, as in `builtins.int`, and a class that a member hides has a second name.
@@ -220,6 +231,11 @@ class Tensor:
     def new_ones(self, *size: _Size, dtype: _DTypeLike | None = ..., device: _DeviceLike | None = ..., requires_grad: builtins.bool = ...) -> Tensor: ...
     def new_full(self, size: _Size, fill_value: _Number, *, dtype: _DTypeLike | None = ..., device: _DeviceLike | None = ..., requires_grad: builtins.bool = ...) -> Tensor: ...
     def new_empty(self, *size: _Size, dtype: _DTypeLike | None = ..., device: _DeviceLike | None = ..., requires_grad: builtins.bool = ...) -> Tensor: ...
+    is_cuda: builtins.bool
+    @property
+    def is_cpu(self) -> builtins.bool: ...
+    def ndimension(self) -> builtins.int: ...
+    def detach_(self) -> Self: ...
     def new_tensor(self, data: Any, *, dtype: _DTypeLike | None = ..., device: _DeviceLike | None = ..., requires_grad: builtins.bool = ...) -> Tensor: ...
     def __dlpack__(self, *, stream: Any = ..., max_version: tuple[builtins.int, builtins.int] | None = ..., dl_device: tuple[builtins.int, builtins.int] | None = ..., copy: builtins.bool | None = ...) -> Any: ...
     def __dlpack_device__(self) -> tuple[builtins.int, builtins.int]: ...
@@ -746,31 +762,31 @@ class Tensor:
         """The product up to each element along dim."""
     def cumprod_(self, dim: builtins.int, *, dtype: _DTypeLike | None = ...) -> Self:
         """The product up to each element along dim."""
-    def cummax(self, dim: builtins.int) -> tuple[Tensor, Tensor]:
+    def cummax(self, dim: builtins.int) -> cummax_result:
         """The largest element up to each one along dim, and where it last was."""
-    def cummin(self, dim: builtins.int) -> tuple[Tensor, Tensor]:
+    def cummin(self, dim: builtins.int) -> cummin_result:
         """The smallest element up to each one along dim, and where it last was."""
     def logcumsumexp(self, dim: builtins.int) -> Tensor:
         """log(cumsum(exp(x))) without overflow."""
     def diff(self, n: builtins.int = ..., dim: builtins.int = ..., prepend: _Operand | None = ..., append: _Operand | None = ...) -> Tensor:
         """The differences of neighbours along dim, n times over."""
-    def sort(self, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+    def sort(self, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> sort_result:
         """The elements along dim in order, and where they were; always stable."""
     def argsort(self, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> Tensor:
         """The indices that put the elements along dim in order; always stable."""
     def msort(self) -> Tensor:
         """The elements along the first dimension in order."""
-    def topk(self, k: builtins.int, dim: builtins.int = ..., largest: builtins.bool = ..., sorted: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+    def topk(self, k: builtins.int, dim: builtins.int = ..., largest: builtins.bool = ..., sorted: builtins.bool = ...) -> topk_result:
         """The k largest or smallest elements along dim in order, and where they were."""
-    def kthvalue(self, k: builtins.int, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+    def kthvalue(self, k: builtins.int, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> kthvalue_result:
         """The k-th smallest element along dim, counted from 1, and where it was."""
     @overload
     def median(self, dim: None = ..., keepdim: builtins.bool = ...) -> Tensor:
         """The middle element, the lower of two: of all elements, or along dim with where it was."""
     @overload
-    def median(self, dim: builtins.int, keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+    def median(self, dim: builtins.int, keepdim: builtins.bool = ...) -> median_result:
         """The middle element, the lower of two: of all elements, or along dim with where it was."""
-    def mode(self, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+    def mode(self, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> mode_result:
         """The most frequent element along dim, the smallest of several, and where it last was."""
     @overload
     def unique(self, sorted: builtins.bool = ..., return_inverse: Literal[False] = ..., return_counts: Literal[False] = ..., dim: builtins.int | None = ...) -> Tensor:
@@ -838,6 +854,28 @@ class Tensor:
         """beta * input + alpha * (batch1 @ batch2) for stacks of matrices."""
     def baddbmm_(self, batch1: _Operand, batch2: _Operand, *, beta: _Number = ..., alpha: _Number = ...) -> Self:
         """beta * input + alpha * (batch1 @ batch2) for stacks of matrices."""
+    absolute = abs
+    arccos = acos
+    arccosh = acosh
+    arcsin = asin
+    arcsinh = asinh
+    arctan = atan
+    arctan2 = atan2
+    arctanh = atanh
+    clip = clamp
+    divide = div
+    fix = trunc
+    greater = gt
+    greater_equal = ge
+    less = lt
+    less_equal = le
+    moveaxis = movedim
+    multiply = mul
+    negative = neg
+    not_equal = ne
+    subtract = sub
+    swapaxes = transpose
+    swapdims = transpose
 
 default_generator: Generator
 
@@ -937,6 +975,8 @@ def result_type(a: _Operand, b: _Operand) -> _DType:
 def get_num_threads() -> builtins.int: ...
 def set_num_threads(n: builtins.int) -> None:
     """Uses `n` threads for CPU kernels. Results have the same bits for any `n`."""
+def aliases() -> list[tuple[str, str]]: ...
+def set_named_results(classes: dict[str, type]) -> None: ...
 def cpu_isa() -> str: ...
 def cpu_isas() -> list[str]: ...
 def set_cpu_isa(name: str) -> builtins.bool: ...
@@ -1362,33 +1402,33 @@ def cumsum_reverse(input: Tensor, dim: builtins.int) -> Tensor:
     """The sum from each element on along dim."""
 def cumprod(input: Tensor, dim: builtins.int, *, dtype: _DTypeLike | None = ...) -> Tensor:
     """The product up to each element along dim."""
-def cummax(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+def cummax(input: Tensor, dim: builtins.int) -> cummax_result:
     """The largest element up to each one along dim, and where it last was."""
-def cummin(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+def cummin(input: Tensor, dim: builtins.int) -> cummin_result:
     """The smallest element up to each one along dim, and where it last was."""
 def logcumsumexp(input: Tensor, dim: builtins.int) -> Tensor:
     """log(cumsum(exp(x))) without overflow."""
 def diff(input: Tensor, n: builtins.int = ..., dim: builtins.int = ..., prepend: _Operand | None = ..., append: _Operand | None = ...) -> Tensor:
     """The differences of neighbours along dim, n times over."""
-def sort(input: Tensor, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+def sort(input: Tensor, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> sort_result:
     """The elements along dim in order, and where they were; always stable."""
 def argsort(input: Tensor, dim: builtins.int = ..., descending: builtins.bool = ..., stable: builtins.bool = ...) -> Tensor:
     """The indices that put the elements along dim in order; always stable."""
 def msort(input: Tensor) -> Tensor:
     """The elements along the first dimension in order."""
-def topk(input: Tensor, k: builtins.int, dim: builtins.int = ..., largest: builtins.bool = ..., sorted: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+def topk(input: Tensor, k: builtins.int, dim: builtins.int = ..., largest: builtins.bool = ..., sorted: builtins.bool = ...) -> topk_result:
     """The k largest or smallest elements along dim in order, and where they were."""
 def order_statistic(input: Tensor, k: builtins.int, dim: builtins.int = ..., nan: builtins.bool = ...) -> Tensor:
     """The k-th smallest element along dim, counted from 1, and where it was."""
-def kthvalue(input: Tensor, k: builtins.int, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+def kthvalue(input: Tensor, k: builtins.int, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> kthvalue_result:
     """The k-th smallest element along dim, counted from 1, and where it was."""
 @overload
 def median(input: Tensor, dim: None = ..., keepdim: builtins.bool = ...) -> Tensor:
     """The middle element, the lower of two: of all elements, or along dim with where it was."""
 @overload
-def median(input: Tensor, dim: builtins.int, keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+def median(input: Tensor, dim: builtins.int, keepdim: builtins.bool = ...) -> median_result:
     """The middle element, the lower of two: of all elements, or along dim with where it was."""
-def mode(input: Tensor, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> tuple[Tensor, Tensor]:
+def mode(input: Tensor, dim: builtins.int = ..., keepdim: builtins.bool = ...) -> mode_result:
     """The most frequent element along dim, the smallest of several, and where it last was."""
 def search(sequence: Tensor, input: _Operand, right: builtins.bool = ...) -> Tensor:
     """Before which element of a sorted sequence each value belongs."""
@@ -1576,3 +1616,25 @@ def dropout(input: Tensor, p: builtins.float = ..., training: builtins.bool = ..
     """Zeroes elements with probability p and scales the others by 1 / (1 - p)."""
 def dropout_seeded(input: Tensor, p: builtins.float, seed: builtins.int, offset: builtins.int) -> Tensor:
     """Dropout by the words from a place in the random stream, one for each element."""
+absolute = abs
+arccos = acos
+arccosh = acosh
+arcsin = asin
+arcsinh = asinh
+arctan = atan
+arctan2 = atan2
+arctanh = atanh
+clip = clamp
+divide = div
+fix = trunc
+greater = gt
+greater_equal = ge
+less = lt
+less_equal = le
+moveaxis = movedim
+multiply = mul
+negative = neg
+not_equal = ne
+subtract = sub
+swapaxes = transpose
+swapdims = transpose

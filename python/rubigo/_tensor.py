@@ -30,6 +30,41 @@ class min_result(NamedTuple):
     indices: Tensor
 
 
+class _ValuesIndices(NamedTuple):
+    """Values along a dimension, and where they were."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class sort_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class topk_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class kthvalue_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class median_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class mode_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class cummax_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class cummin_result(_ValuesIndices):
+    __slots__ = ()
+
+
 class aminmax_result(NamedTuple):
     """The smallest and the largest elements."""
 
@@ -39,6 +74,11 @@ class aminmax_result(NamedTuple):
 
 # As they print. The qualified names stay, by which pickle finds the classes.
 max_result.__name__, min_result.__name__, aminmax_result.__name__ = "max", "min", "aminmax"
+_NAMED: dict[str, type] = {}
+for _class in _ValuesIndices.__subclasses__():
+    _class.__name__ = _class.__name__.removesuffix("_result")
+    _NAMED[_class.__name__] = _class
+_core.set_named_results(_NAMED)
 
 
 class _Best(Protocol[_Result]):
@@ -149,6 +189,8 @@ def var_mean(
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The pair (var, mean)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return (
         var(input, dim, unbiased, keepdim, correction=correction),
         _core.mean(input, dim, keepdim),
@@ -164,6 +206,8 @@ def std_mean(
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The pair (std, mean)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return (
         std(input, dim, unbiased, keepdim, correction=correction),
         _core.mean(input, dim, keepdim),
@@ -312,6 +356,25 @@ def zero_(self: Tensor) -> Tensor:
     return self
 
 
+def _array_wrap(
+    self: Tensor, array: NDArray[Any], context: Any = None, return_scalar: bool = False
+) -> Tensor:
+    """What numpy's own functions give of a tensor: a tensor again."""
+    return _core.as_tensor(array)
+
+
+def detach_(self: Tensor) -> Tensor:
+    """Cuts this tensor off from its history, in place."""
+    if self.grad_fn is not None:
+        raise NotImplementedError("a tensor with a history is not cut off in place; use detach()")
+    return self.requires_grad_(False)
+
+
+def ndimension(self: Tensor) -> int:
+    """The number of dimensions, as `dim()`."""
+    return self.ndim
+
+
 def _iterate(self: Tensor) -> Iterator[Tensor]:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
@@ -406,6 +469,8 @@ def nonzero(input: Tensor, *, as_tuple: Literal[False] = ...) -> Tensor: ...
 def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """The indices of the elements that are not zero: a row for each, or a tuple of one per dim."""
+    if as_tuple and input.ndim == 0:
+        input = input.reshape(1)
     found = _core.nonzero(input)
     return tuple(found.unbind(1)) if as_tuple else found
 
@@ -421,7 +486,7 @@ def where(
     if input is None or other is None:
         if input is not other:
             raise TypeError("where() takes input and other, or neither")
-        return tuple(_core.nonzero(condition).unbind(1))
+        return nonzero(condition, as_tuple=True)
     return _core.where(condition, input, other)
 
 
@@ -555,7 +620,10 @@ def _attach() -> None:
         "zero_": zero_, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as,
         "broadcast_to": broadcast_to, "ravel": ravel, "unflatten": unflatten, "narrow": narrow,
         "new_tensor": new_tensor, "where": _where_method, "type": type_, "as_subclass": as_subclass,
-        "__array__": _array, "__iter__": _iterate, "__repr__": _repr, "__format__": _format,
+        "__array__": _array, "__array_wrap__": _array_wrap, "__array_priority__": 1000,
+        "detach_": detach_, "ndimension": ndimension,
+        "is_cuda": False, "is_cpu": property(lambda self: self.device.type == "cpu"),
+        "__iter__": _iterate, "__repr__": _repr, "__format__": _format,
         "__reduce_ex__": _reduce, "__copy__": _copy, "__deepcopy__": _deepcopy,
         "__dlpack__": _dlpack, "__dlpack_device__": _dlpack_device,
     }  # fmt: skip

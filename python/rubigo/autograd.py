@@ -272,6 +272,12 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps tensors, None allowed; they are checked for later in-place writes."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_backward can only save tensors, but got {type(t).__name__}; "
+                    "other values are kept as attributes of ctx"
+                )
         self._to_save = tensors
 
     @property
@@ -361,12 +367,8 @@ class Function:
             return result
         inputs = {id(t): i for i, t in enumerate(tensors) if t is not None}
         for i, out in enumerate(outputs):
-            if not isinstance(out, Tensor):
-                raise TypeError(
-                    f"{cls.__name__}.forward must return Tensors, got {type(out).__name__}"
-                )
             # An input that is returned as it came gets a history of its own.
-            if id(out) in inputs and id(out) not in ctx._dirty:
+            if isinstance(out, Tensor) and id(out) in inputs and id(out) not in ctx._dirty:
                 outputs[i] = out.detach()
         _record(cls, ctx, tensors, outputs)
         return tuple(outputs) if several else outputs[0]
@@ -376,9 +378,12 @@ def _record(
     cls: type[Function],
     ctx: FunctionCtx,
     tensors: list[Tensor | None],
-    outputs: list[Tensor],
+    results: list[Any],
 ) -> None:
-    """Puts the call on the tape."""
+    """Puts the call on the tape; the gradients of results that are no tensors are None."""
+    places = [i for i, result in enumerate(results) if isinstance(result, Tensor)]
+    outputs: list[Tensor] = [results[i] for i in places]
+    count = len(results)  # the rule below must not keep the results alive
     plain = [id(o) not in ctx._plain for o in outputs]
     shapes = [(o.shape, o.dtype, o.device) for o in outputs]
     place = {id(o): i for i, o in enumerate(outputs)}
@@ -389,8 +394,15 @@ def _record(
                 _core.zeros(shape, dtype=dtype, device=device) if g is None else g
                 for g, (shape, dtype, device) in zip(grads, shapes, strict=True)
             )
-        got = cls.backward(ctx, *grads)
-        return got if isinstance(got, tuple) else (got,)
+        given: list[Tensor | None] = [None] * count
+        for i, g in zip(places, grads, strict=True):
+            given[i] = g
+        got = cls.backward(ctx, *given)
+        found = list(got) if isinstance(got, tuple) else [got]
+        # Arguments left to their defaults may have gradients, too: None.
+        while len(found) > len(tensors) and found[-1] is None:
+            found.pop()
+        return tuple(found)
 
     def release() -> None:
         ctx._saved = ()

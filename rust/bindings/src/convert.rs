@@ -31,7 +31,13 @@ pub fn number(object: &Bound<'_, PyAny>) -> PyResult<Option<Number>> {
             }
         }));
     }
-    Ok(None)
+    // numpy's integers are no Python ints, and what it calls an index has one.
+    if object.is_instance_of::<PyTensor>()
+        || object.hasattr("__array_interface__")? && object.hasattr("__len__")?
+    {
+        return Ok(None);
+    }
+    Ok(object.extract::<i64>().ok().map(Number::Int))
 }
 
 /// A tensor, a number or an array, as an operand.

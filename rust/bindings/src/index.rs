@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyList, PyRange, PySlice, PyTuple};
 use rubigo_core::Tensor;
 use rubigo_core::ops::index::advanced::{self, Item};
 
@@ -39,7 +39,10 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<Item> {
     if let Ok(t) = key.cast::<PyTensor>() {
         return Ok(Item::Tensor(t.get().tensor()));
     }
-    if key.is_instance_of::<PyList>() || key.hasattr("__array_interface__")? {
+    let sequence = key.is_instance_of::<PyList>()
+        || key.is_instance_of::<PyTuple>()
+        || key.is_instance_of::<PyRange>();
+    if sequence || key.hasattr("__array_interface__")? {
         let t = convert::tensor_from(key, None, rubigo_core::Device::Cpu)?;
         // An empty list is an empty index, not an empty float tensor.
         if t.numel() == 0 {

@@ -6,6 +6,7 @@
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use rubigo_core::ops::{self, Attr, Attrs, Bind, OpDef, Outs, ParamKind, Signature};
 use rubigo_core::{Tensor, apply, autograd};
@@ -202,7 +203,25 @@ pub fn wrap_outs(py: Python<'_>, op: &OpDef, mut outs: Outs) -> PyResult<Py<PyAn
         return convert::wrap(py, outs.swap_remove(0));
     }
     let items = outs.into_iter().map(|t| convert::wrap(py, t)).collect::<PyResult<Vec<_>>>()?;
-    Ok(PyTuple::new(py, items)?.into_any().unbind())
+    let items = PyTuple::new(py, items)?;
+    match NAMED.get(py).and_then(|named| named.bind(py).get_item(op.name).ok().flatten()) {
+        Some(class) if items.len() == 2 => Ok(class.call1(items)?.unbind()),
+        _ => Ok(items.into_any().unbind()),
+    }
+}
+
+/// The classes of results that have names, by op: `sort` gives (values, indices).
+static NAMED: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+#[pyfunction]
+fn set_named_results(py: Python<'_>, classes: Py<PyDict>) {
+    NAMED.get_or_init(py, || classes);
+}
+
+/// The other names of ops, for the generator: (alias, name).
+#[pyfunction]
+fn aliases() -> Vec<(&'static str, &'static str)> {
+    rubigo_core::ops::ALIASES.to_vec()
 }
 
 fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
@@ -400,7 +419,14 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
             add_method(py, &class, &format!("{}_", op.name), IN_PLACE[i / 16][i % 16], &text)?;
         }
     }
+    for &(alias, name) in ops::ALIASES {
+        functions.add(alias, m.getattr(name)?)?;
+        m.add(alias, m.getattr(name)?)?;
+        class.setattr(alias, class.getattr(name)?)?;
+    }
     m.add("_functions", functions)?;
+    m.add_function(wrap_pyfunction!(aliases, m)?)?;
+    m.add_function(wrap_pyfunction!(set_named_results, m)?)?;
     m.add_function(wrap_pyfunction!(op_table, m)?)?;
     m.add_function(wrap_pyfunction!(count_cells, m)?)?;
     m.add_function(wrap_pyfunction!(take_cells, m)?)?;

@@ -96,13 +96,29 @@ fn in_place(
 
 #[pymethods]
 impl PyTensor {
-    /// Another variable over the memory of `data`; numbers and lists are copied.
+    /// `Tensor(2, 3)` has that shape and any values, `Tensor([1, 2])` holds float32 copies of a list, and
+    /// `Tensor(tensor)` is another variable over the same memory.
     #[new]
-    #[pyo3(signature = (data, requires_grad = false))]
-    fn py_new(data: &Bound<'_, PyAny>, requires_grad: bool) -> PyResult<Self> {
-        let t = match data.cast::<PyTensor>() {
-            Ok(t) => t.get().tensor().detach(),
-            Err(_) => convert::tensor_from(data, None, rubigo_core::Device::Cpu)?,
+    #[pyo3(signature = (*data, requires_grad = false))]
+    fn py_new(data: &Bound<'_, PyTuple>, requires_grad: bool) -> PyResult<Self> {
+        use rubigo_core::Device::Cpu;
+        let first = data.get_item(0).ok();
+        let t = match first.as_ref().map(|d| d.cast::<PyTensor>()) {
+            Some(Ok(t)) if data.len() == 1 => t.get().tensor().detach(),
+            Some(Err(_))
+                if data.len() == 1
+                    && first.as_ref().is_some_and(|d| d.extract::<i64>().is_err()) =>
+            {
+                convert::tensor_from(&data.get_item(0)?, Some(DType::F32), Cpu)?
+            }
+            _ => {
+                let shape = match first {
+                    Some(_) => crate::create::sizes(data, None)?,
+                    None => vec![0],
+                };
+                let attrs = [shape[..].into(), DType::F32.into(), Cpu.into()];
+                apply::call(&rubigo_core::ops::create::EMPTY, &[], &attrs).py()?
+            }
         };
         if requires_grad {
             t.set_requires_grad(true).py()?;
@@ -383,8 +399,21 @@ impl PyTensor {
         gradient: Option<&Bound<'_, PyTensor>>,
         retain_graph: Option<bool>,
         create_graph: bool,
-        inputs: Option<Vec<Bound<'_, PyTensor>>>,
+        inputs: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        // One tensor is meant as itself, not as the sequence of its rows.
+        let inputs: Option<Vec<Bound<'_, PyTensor>>> = match inputs {
+            None => None,
+            Some(one) => Some(match one.cast::<PyTensor>() {
+                Ok(t) => vec![t.clone()],
+                Err(_) => one.extract()?,
+            }),
+        };
+        if inputs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(crate::error::to_py(rubigo_core::Error::runtime(
+                "'inputs' argument to backward() cannot be empty",
+            )));
+        }
         let roots = vec![(slf.get().tensor(), gradient.map(|g| g.get().tensor()))];
         let inputs = inputs.map(|v| v.iter().map(|t| t.get().tensor()).collect());
         crate::autograd::run_backward(
@@ -512,6 +541,12 @@ impl PyTensor {
     }
     fn __ior__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
         in_place(slf, other, &e::bitwise_or)
+    }
+    fn __ilshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::bitwise_left_shift)
+    }
+    fn __irshift__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        in_place(slf, other, &e::bitwise_right_shift)
     }
     fn __xor__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         binary(slf, other, &e::bitwise_xor, false)

@@ -151,7 +151,7 @@ pub fn parse_dtype(object: &Bound<'_, PyAny>) -> PyResult<DType> {
     }
     let py = object.py();
     if object.is(py.get_type::<PyFloat>()) {
-        return Ok(DType::F32);
+        return Ok(DType::F64);
     }
     if object.is(py.get_type::<PyBool>()) {
         return Ok(DType::Bool);

@@ -83,6 +83,9 @@ pub fn backward(
             walk.send(edge, g)?;
         }
     }
+    for (leaf, grad) in std::mem::take(&mut walk.watched) {
+        walk.deliver(&leaf, grad)?;
+    }
     Ok(walk.found)
 }
 
@@ -111,6 +114,8 @@ fn root_grad(root: &Tensor, grad: Option<&Tensor>, edge: &Edge) -> Result<Tensor
 
 struct Walk {
     pending: Pending,
+    /// Leaves with hooks and what has reached them so far, in the order they were reached.
+    watched: Vec<(Arc<Leaf>, Tensor)>,
     found: Vec<Option<Tensor>>,
     /// Which result a leaf or a node's output is; `None` when `.grad` is filled instead.
     targets: Option<HashMap<(usize, u32), Vec<usize>>>,
@@ -141,6 +146,7 @@ impl Walk {
         });
         Self {
             pending: BTreeMap::new(),
+            watched: Vec::new(),
             found: vec![None; inputs.map_or(0, <[Tensor]>::len)],
             targets,
             reaching: HashSet::new(),
@@ -210,8 +216,20 @@ impl Walk {
         }
     }
 
+    /// Without hooks each contribution is added at once; hooks see the sum of all, when all are there.
     fn add_to_leaf(&mut self, leaf: &Arc<Leaf>, grad: Tensor) -> Result<()> {
-        let mut grad = fit(grad, &leaf.meta())?;
+        let grad = fit(grad, &leaf.meta())?;
+        if !leaf.is_watched() {
+            return self.deliver(leaf, grad);
+        }
+        match self.watched.iter_mut().find(|(l, _)| Arc::ptr_eq(l, leaf)) {
+            Some((_, sum)) => *sum = ops::expr::t::add(sum, &grad)?,
+            None => self.watched.push((leaf.clone(), grad)),
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, leaf: &Arc<Leaf>, mut grad: Tensor) -> Result<()> {
         for hook in leaf.hooks() {
             if let Some(g) = hook.call(&grad)? {
                 grad = replacement(g, &leaf.meta())?;

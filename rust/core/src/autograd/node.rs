@@ -117,7 +117,7 @@ impl Leaf {
             None => {
                 // No two `.grad`s may share memory: only a fresh, private block is moved.
                 let movable = grad.is_unshared() && grad.is_contiguous() && grad.base().is_none();
-                if movable || create_graph { grad } else { ops::cast::copy(&grad)? }
+                if movable { grad } else { ops::cast::copy(&grad)? }
             }
             Some(old) if create_graph || old.layout().may_self_overlap() => {
                 ops::expr::t::add(&old, &grad)?
@@ -164,6 +164,11 @@ impl Leaf {
         let old =
             (std::mem::take(&mut *lock(&self.hooks)), std::mem::take(&mut *lock(&self.after)));
         drop(old);
+    }
+
+    /// Whether somebody wants to see the gradient that a backward adds, as one.
+    pub(super) fn is_watched(&self) -> bool {
+        !lock(&self.hooks).is_empty() || !lock(&self.after).is_empty()
     }
 
     pub fn hooks(&self) -> Vec<Hook> {

@@ -51,7 +51,8 @@ rows! {
     acos: Float, UNARY, "Inverse cosine, in radians", [] [x] [] -> o float { acos(x) } d { x => -rsqrt(1.0 - x * x) } .domain(-0.9, 0.9).bind(IN);
     atan: Float, UNARY, "Inverse tangent, in radians", [] [x] [] -> o float { atan(x) } d { x => 1.0 / (1.0 + x * x) } .bind(IN);
     atan2: Float, BINARY, "Angle of the point (y, x), y first", [] [x other] [] -> o float { atan2(x, other) }
-        d { x => other / (x * x + other * other), other => -(x / (x * x + other * other)) } .bind(IN);
+        d { x => select(other / (x * x + other * other), 0.0, both(eq(x, 0.0), eq(other, 0.0))),
+            other => select(-(x / (x * x + other * other)), 0.0, both(eq(x, 0.0), eq(other, 0.0))) } .bind(IN);
     sinh: Float, UNARY, "Hyperbolic sine", [] [x] [] -> o float { sinh(x) } d { x => cosh(x) } .bind(IN);
     cosh: Float, UNARY, "Hyperbolic cosine", [] [x] [] -> o float { cosh(x) } d { x => sinh(x) } .bind(IN);
     tanh: Float, UNARY, "Hyperbolic tangent", [] [x] [] -> o float { tanh(x) } d { x => 1.0 - o * o } .bind(IN);

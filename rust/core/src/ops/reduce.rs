@@ -181,7 +181,34 @@ pub static PROD: OpDef = OpDef::kernel(
     },
     1,
     0,
-);
+)
+.composite(|c| {
+    // Halves multiplied with each other: zeros need no care, whatever the order of the derivative.
+    let x = cast::to(c.x(0), sum_dtype(c))?;
+    let dims = wrap_dims(c.ints(0), x.ndim())?;
+    let mut y = x;
+    for &d in &dims {
+        while y.shape()[d] != 1 {
+            let n = y.shape()[d];
+            y = if n == 0 {
+                let mut shape = y.dims();
+                shape[d] = 1;
+                cast::full(&shape, 1.0, y.dtype(), y.device())?
+            } else {
+                let half = n / 2;
+                let product =
+                    t::mul(&view::narrow(&y, d, 0, half)?, &view::narrow(&y, d, half, half)?)?;
+                if n % 2 == 0 {
+                    product
+                } else {
+                    super::join::cat(&[product, view::narrow(&y, d, n - 1, 1)?], d)?
+                }
+            };
+        }
+    }
+    let shape = reduced_shape(c.x(0).shape(), &dims, c.flag(1));
+    one(view::reshape(&y, &shape))
+});
 
 /// The gradient is shared evenly among equal extremes.
 fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
@@ -320,8 +347,10 @@ pub static MEAN: OpDef = OpDef::composed("mean", DIMS_DTYPE, "The mean over dime
     let x = c.dtype(2).map_or_else(|| Ok(c.x(0).clone()), |d| cast::to(c.x(0), d))?;
     need_float(&x, "mean")?;
     let n = count(&x, &dims_of(c)?) as f64;
-    let s = call(&SUM, &[&x], &[c.attr(0).clone(), c.attr(1).clone()])?;
-    one(t::div(&s, &Tensor::number(Number::Float(n))?))
+    // The sum of half numbers may leave their range where the mean does not.
+    let wide = if x.dtype().size() == 2 { DType::F32 } else { x.dtype() };
+    let s = call(&SUM, &[&x], &[c.attr(0).clone(), c.attr(1).clone(), wide.into()])?;
+    one(cast::to(&t::div(&s, &Tensor::number(Number::Float(n))?)?, x.dtype()))
 });
 
 pub static VAR: OpDef = OpDef::composed(
@@ -374,6 +403,10 @@ pub static LOGSUMEXP: OpDef = OpDef::composed(
         let x = c.x(0);
         let x = if x.dtype().is_float() { x.clone() } else { cast::to(x, DType::F32)? };
         let keep = [c.attr(0).clone(), true.into()];
+        if count(&x, &dims_of(c)?) == 0 {
+            let s = call(&SUM, &[&x], &[c.attr(0).clone(), c.attr(1).clone()])?;
+            return one(call(&super::elementwise::log, &[&s], &[]));
+        }
         let m = call(&AMAX, &[&x.detach()], &keep)?;
         // An infinite maximum would give inf - inf.
         let finite = call(&super::elementwise::isfinite, &[&m], &[])?;

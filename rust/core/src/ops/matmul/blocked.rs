@@ -22,7 +22,7 @@ const PANEL: usize = 128;
 /// How many tasks so large a product is worth: a power of two, which suits most numbers of threads.
 fn task_count(m: usize, n: usize, k: usize) -> usize {
     let flops = (2 * m).saturating_mul(n).saturating_mul(k);
-    (flops / TASK_FLOPS).clamp(1, 32).next_power_of_two()
+    (flops / TASK_FLOPS).clamp(1, 128).next_power_of_two()
 }
 
 /// The product of two operands that know how to pack themselves.

@@ -129,6 +129,21 @@ pub static CUMPROD: OpDef =
         1,
         1,
     )
+    .composite(|c| {
+        // Products of 2, 4, 8, ... neighbours: zeros need no care, whatever the order of the derivative.
+        let x = c.x(0);
+        let mut y = cast::to(x, sums(c)?[0].dtype)?;
+        let d = wrap_dim(c.int(0), x.ndim())?;
+        let n = x.shape().get(d).copied().unwrap_or(1);
+        let mut step = 1;
+        while step < n {
+            let both =
+                t::mul(&view::narrow(&y, d, step, n - step)?, &view::narrow(&y, d, 0, n - step)?)?;
+            y = join::cat(&[view::narrow(&y, d, 0, step)?, both], d)?;
+            step *= 2;
+        }
+        Ok(smallvec![y])
+    })
     .bind(IN);
 
 /// The gradient goes to the element that was the extreme.

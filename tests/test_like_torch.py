@@ -1,0 +1,182 @@
+"""What a PyTorch user types, one case each, run in both libraries."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+
+torch = pytest.importorskip("torch")
+BOTH = pytest.mark.parametrize("lib", [rg, torch], ids=["rubigo", "torch"])
+
+
+@BOTH
+def test_hooks_of_a_leaf_see_the_whole_gradient(lib):
+    x = lib.ones(1, requires_grad=True)
+    x.register_hook(lambda g: g.clamp(max=1.0))
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.tolist()))
+    (x + x * 2).sum().backward()
+    assert x.grad.tolist() == [1.0] and seen == [[1.0]]
+    y = lib.ones(1, requires_grad=True)
+    y.register_hook(lambda g: g.clamp(max=1.0))
+    (g,) = lib.autograd.grad((y * y).sum(), y)
+    assert g.tolist() == [1.0]
+
+
+@BOTH
+def test_backward_into_one_tensor(lib):
+    for inputs in (lambda x: x, lambda x: [x], lambda x: (x,)):
+        x = lib.ones(2, requires_grad=True)
+        w = lib.ones(2, requires_grad=True)
+        (x * w * 3).sum().backward(inputs=inputs(x))
+        assert x.grad.tolist() == [3.0, 3.0] and w.grad is None
+    with pytest.raises(RuntimeError, match="empty"):
+        (x * 2).sum().backward(inputs=[])
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:Using backward:UserWarning")
+def test_gradients_of_a_graph_that_is_kept_can_be_written(lib):
+    x = lib.ones(3, requires_grad=True)
+    x.sum().backward(create_graph=True)
+    x.grad.zero_()
+    assert x.grad.tolist() == [0.0] * 3
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_numpy_on_the_left(lib):
+    x = lib.ones(2, requires_grad=True)
+    y = np.sqrt(4.0) * x
+    assert isinstance(y, lib.Tensor) and y.requires_grad and y.tolist() == [2.0, 2.0]
+    one = lib.ones(2)
+    for made in (np.float64(2) + one, np.int64(2) - one, np.float32(2) ** one):
+        assert isinstance(made, lib.Tensor) and made.dtype == lib.float32
+    assert isinstance(np.sin(lib.ones(2)), lib.Tensor)
+    assert lib.arange(np.int64(3)).dtype == lib.full((2,), np.int64(3)).dtype == lib.int64
+
+
+@BOTH
+def test_python_types_as_dtypes(lib):
+    assert lib.zeros(2, dtype=float).dtype == lib.ones(2).to(float).dtype == lib.float64
+    assert lib.zeros(2, dtype=int).dtype == lib.int64 and lib.zeros(2, dtype=bool).dtype == lib.bool
+
+
+@BOTH
+def test_shifts_in_place(lib):
+    x = lib.tensor([5, -5])
+    y = x
+    x <<= 1
+    assert y.tolist() == [10, -10]
+    x >>= 1
+    assert y.tolist() == [5, -5]
+
+
+@BOTH
+def test_the_tensor_class(lib):
+    assert lib.Tensor([1, 2]).dtype == lib.float32
+    assert tuple(lib.Tensor(3).shape) == (3,) and tuple(lib.Tensor(2, 3).shape) == (2, 3)
+    assert tuple(lib.Tensor().shape) == (0,)
+
+
+@BOTH
+def test_functions_with_defaults_and_other_results(lib):
+    class Scale(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y=None, k=2):
+            ctx.k = k
+            return x * k, 5, None, "a"
+
+        @staticmethod
+        def backward(ctx, g, *rest):
+            assert rest == (None, None, None)
+            return g * ctx.k, None, None
+
+    x = lib.ones(2, requires_grad=True)
+    y, *rest = Scale.apply(x)
+    assert rest == [5, None, "a"]
+    y.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+@BOTH
+def test_tuples_and_ranges_in_keys(lib):
+    x = lib.arange(12).reshape(3, 4)
+    assert x[(0, 1), (1, 2)].tolist() == [1, 6]
+    assert x[:, (0, 1)].tolist() == [[0, 1], [4, 5], [8, 9]]
+    assert x[range(2)].tolist() == x[:2].tolist()
+    x[(0, 1),] = 7
+    assert x[:2].unique().tolist() == [7]
+
+
+@BOTH
+@pytest.mark.parametrize("values", [[2.0, 0.0, 3.0], [2.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("op", ["prod", "cumprod"])
+def test_second_derivatives_of_products(lib, values, op):
+    want = {
+        ("prod", 0): [3.0, 5.0, 2.0], ("prod", 1): [0.0, 2.0, 2.0],
+        ("cumprod", 0): [4.0, 6.0, 2.0],
+    }  # fmt: skip
+    x = lib.tensor(values, dtype=lib.float64, requires_grad=True)
+    y = x.prod() if op == "prod" else x.cumprod(0).sum()
+    (g,) = lib.autograd.grad(y, x, create_graph=True)
+    (h,) = lib.autograd.grad(g.sum(), x)
+    case = (op, [[2.0, 0.0, 3.0], [2.0, 0.0, 0.0], [1.0, 2.0, 3.0]].index(values))
+    if case in want:
+        assert h.tolist() == want[case]
+    else:
+        reference = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+        z = reference.prod() if op == "prod" else reference.cumprod(0).sum()
+        (a,) = torch.autograd.grad(z, reference, create_graph=True)
+        assert h.tolist() == torch.autograd.grad(a.sum(), reference)[0].tolist()
+
+
+@BOTH
+def test_means_of_half_numbers(lib):
+    x = lib.full((300,), 300.0, dtype=lib.float16)
+    assert x.mean().item() == x.mean(0).item() == 300.0
+    assert lib.nn.functional.mse_loss(x / 10, lib.zeros(300, dtype=lib.float16)).item() == 900.0
+
+
+@BOTH
+def test_results_with_names(lib):
+    x = lib.tensor([[3.0, 1.0, 2.0]])
+    assert x.sort().values.tolist() == [[1.0, 2.0, 3.0]] and x.topk(1).indices.tolist() == [[0]]
+    for name, args in (
+        ("kthvalue", (1,)), ("median", (1,)), ("mode", ()), ("cummax", (1,)), ("cummin", (1,)),
+    ):  # fmt: skip
+        found = getattr(x, name)(*args)
+        values, indices = found
+        assert found.values is values and found.indices is indices
+
+
+def test_named_results_are_pickled_and_print():
+    found = rg.tensor([2.0, 1.0]).sort()
+    again = pickle.loads(pickle.dumps(found))
+    assert again.values.tolist() == [1.0, 2.0] and type(again) is type(found)
+    assert repr(found).startswith("sort(values=tensor([1., 2.])")
+
+
+@BOTH
+def test_small_things(lib):
+    assert [t.tolist() for t in lib.tensor(1).nonzero(as_tuple=True)] == [[0]]
+    assert [t.tolist() for t in lib.where(lib.tensor(True))] == [[0]]
+    assert lib.var_mean(lib.ones(2, 3), False)[1].ndim == 0
+    assert lib.logsumexp(lib.ones(0, 3), 0).tolist() == [-float("inf")] * 3
+    x, y = lib.zeros(1, requires_grad=True), lib.zeros(1, requires_grad=True)
+    lib.atan2(x, y).backward()
+    assert x.grad.item() == y.grad.item() == 0.0
+    assert not lib.ones(1).is_cuda and lib.ones(1).is_cpu and lib.ones(2, 2).ndimension() == 2
+
+
+@BOTH
+def test_other_names(lib):
+    x = lib.tensor([[1.5, -2.5]])
+    assert lib.clip(x, -1, 1).tolist() == x.clip(-1, 1).tolist() == [[1.0, -1.0]]
+    assert lib.multiply(x, 2).tolist() == x.multiply(2).tolist() == [[3.0, -5.0]]
+    assert tuple(x.swapaxes(0, 1).shape) == tuple(lib.moveaxis(x, 0, 1).shape) == (2, 1)
+    assert lib.greater(x, 0).tolist() == x.less(0).logical_not().tolist()
+    assert lib.conv1d(lib.ones(1, 1, 3), lib.ones(1, 1, 2)).tolist() == [[[2.0, 2.0]]]
+    assert lib.layer_norm(lib.ones(1, 2), (2,)).tolist() == [[0.0, 0.0]]
