@@ -16,25 +16,19 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result", covariant=True)
 
 
-class max_result(NamedTuple):
-    """The largest elements along a dimension, and where they are."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class min_result(NamedTuple):
-    """The smallest elements along a dimension, and where they are."""
-
-    values: Tensor
-    indices: Tensor
-
-
 class _ValuesIndices(NamedTuple):
     """Values along a dimension, and where they were."""
 
     values: Tensor
     indices: Tensor
+
+
+class max_result(_ValuesIndices):
+    __slots__ = ()
+
+
+class min_result(_ValuesIndices):
+    __slots__ = ()
 
 
 class sort_result(_ValuesIndices):
@@ -73,7 +67,7 @@ class aminmax_result(NamedTuple):
 
 
 # As they print. The qualified names stay, by which pickle finds the classes.
-max_result.__name__, min_result.__name__, aminmax_result.__name__ = "max", "min", "aminmax"
+aminmax_result.__name__ = "aminmax"
 _NAMED: dict[str, type] = {}
 for _class in _ValuesIndices.__subclasses__():
     _class.__name__ = _class.__name__.removesuffix("_result")
