@@ -1018,3 +1018,17 @@ def test_the_collector_leaves_what_others_use():
     gc.collect()
     loss.backward()
     assert seen == [[2.0, 2.0]]
+
+
+def test_a_long_chain_of_gradients_is_dropped():
+    for link in (lambda y: y, lambda y: y * 1):
+        x = first = rg.ones(3, requires_grad=True)
+        for _ in range(100_000):
+            y = rg.ones(3, requires_grad=True)
+            x.grad = link(y)
+            x = y
+        del first, x, y
+        gc.collect()
+    x = rg.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="own grad"):
+        x.grad = x

@@ -110,6 +110,27 @@ def test_the_offset_of_an_array_interface():
     assert rg.as_tensor(Part(np.arange(4, dtype=np.int32), 8)).tolist() == [2, 3]
 
 
+def test_interfaces_that_lie():
+    class Nowhere:
+        __array_interface__ = {
+            "shape": (1 << 40,), "typestr": "<f4", "data": (0, False), "version": 3,
+        }  # fmt: skip
+
+    with pytest.raises(ValueError, match="no memory"):
+        rg.as_tensor(Nowhere())
+    with pytest.raises(ValueError, match="flags"):
+        rg._core.attach_function("F", [], [rg.ones(1)], [], lambda *g: g, lambda: None)
+    with pytest.raises(ValueError, match="threads"):
+        rg.set_num_threads(-1)
+
+
+def test_structures_that_contain_themselves(tmp_path):
+    loop = {}
+    loop["again"] = loop
+    with pytest.raises(ValueError, match="contains itself"):
+        rg.save(loop, tmp_path / "x")
+
+
 def test_integers_as_the_data_of_a_variable():
     x = rg.ones(2, requires_grad=True)
     with pytest.raises(RuntimeError, match="floating point"):
@@ -120,6 +141,7 @@ def test_integers_as_the_data_of_a_variable():
 def test_the_largest_integers():
     most = 2**64 - 1
     assert rg.full((2,), most, dtype=rg.uint64).tolist() == [most, most]
+    assert rg.full_like(rg.zeros(2, dtype=rg.uint64), most).tolist() == [most, most]
     assert rg.zeros(2, dtype=rg.uint64).fill_(most).tolist() == [most, most]
     with pytest.raises(OverflowError):
         rg.full((2,), most)

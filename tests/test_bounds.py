@@ -88,3 +88,12 @@ def test_many_views_of_views():
     y += 5
     y.sum().backward()
     assert x.grad.sum().item() == 1.0 and np.argmax(x.grad.numpy()) == 20_000
+
+
+def test_views_of_nothing(device):
+    x = rg.zeros(2, 0, device=device)
+    assert x[1].cpu().tolist() == [] and [part.tolist() for part in x.unbind()] == [[], []]
+    found = rg.zeros(4, 4, device=device).nonzero(as_tuple=True)
+    assert [i.cpu().tolist() for i in found] == [[], []]
+    with pytest.raises(MemoryError):
+        rg.zeros(2**40, 0).flip(0)

@@ -42,7 +42,10 @@ def save(obj: Any, f: str | PathLike[str]) -> None:
     """
     tensors: dict[str, Tensor] = {}
     seen: dict[Any, str] = {}
-    tree = _pack(obj, "", tensors, seen)
+    try:
+        tree = _pack(obj, "", tensors, seen)
+    except RecursionError:
+        raise ValueError("cannot save: the structure is too deep, or contains itself") from None
     meta = {"format": "pt", _KEY: json.dumps({"version": _VERSION, "tree": tree})}
     _core.save_tensors(_path(f), list(tensors.items()), meta)
 
@@ -73,7 +76,7 @@ def load(
         if not isinstance(note, dict) or note.get("version") != _VERSION:
             raise ValueError("unknown version")
         return _unpack(note["tree"], tensors, {})
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{f}: its rubigo structure is damaged: {error}") from None
 
 

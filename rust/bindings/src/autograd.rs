@@ -1,6 +1,6 @@
 //! Backward, hooks, custom functions and the recording switch.
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rubigo_core::Tensor;
@@ -324,19 +324,27 @@ fn attach_function(
     differentiable: Vec<bool>,
     rule: Py<PyAny>,
     release: Py<PyAny>,
-) {
+) -> PyResult<()> {
     let edges = inputs
         .iter()
         .map(|t| t.as_ref().map(|t| t.get().tensor().edge()).unwrap_or_default())
         .collect();
     let outs: Vec<Tensor> = outputs.iter().map(|t| t.get().tensor()).collect();
+    if differentiable.len() != outs.len() {
+        return Err(PyValueError::new_err(format!(
+            "{} outputs need as many flags, got {}",
+            outs.len(),
+            differentiable.len()
+        )));
+    }
     let rule = PyRule { name, rule, release, inputs: inputs.len() };
     let node = Node::other(Box::new(rule), edges, outs.iter().map(OutMeta::of).collect());
     for (i, out) in outs.iter().enumerate() {
-        if differentiable.get(i).copied().unwrap_or(true) && out.dtype().is_float() {
+        if differentiable[i] && out.dtype().is_float() {
             out.attach(&node, i as u32);
         }
     }
+    Ok(())
 }
 
 /// `t[...] = value` for the whole tensor: what `copy_`, `fill_` and `zero_` are made of.

@@ -320,7 +320,8 @@ unsafe fn read(t: &DlTensor) -> PyResult<(Layout, DType, *mut u8)> {
             t.code, t.bits, t.lanes
         ))
     })?;
-    let n = t.ndim.max(0) as usize;
+    let n = usize::try_from(t.ndim)
+        .map_err(|_| PyBufferError::new_err(format!("{} dimensions", t.ndim)))?;
     // SAFETY: the producer gives n sizes, and n strides or none.
     let (shape, strides) = unsafe {
         let list = |p: *mut i64| -> Vec<i64> { (0..n).map(|i| *p.add(i)).collect() };
@@ -335,8 +336,10 @@ unsafe fn read(t: &DlTensor) -> PyResult<(Layout, DType, *mut u8)> {
         .map_or_else(|| contiguous_strides(&shape), |s| s.iter().map(|&s| s as usize).collect());
     let layout = Layout { shape, strides, offset: 0 };
     let bytes = layout.checked_extent().and_then(|end| end.checked_mul(dtype.size()));
-    if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
-        return Err(PyBufferError::new_err("the strides reach beyond any memory"));
+    let start = (t.data as usize).checked_add(t.byte_offset as usize);
+    let end = bytes.and_then(|bytes| start?.checked_add(bytes));
+    if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) || end.is_none() {
+        return Err(PyBufferError::new_err("the strides or the offset reach beyond any memory"));
     }
     let empty = layout.numel() == 0;
     let ptr = if empty || t.data.is_null() {

@@ -178,6 +178,9 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
         .filter(|&bytes| isize::try_from(bytes).is_ok())
         .ok_or_else(|| PyValueError::new_err("the array's strides reach beyond any memory"))?;
     let owner = Box::new(Owner(array.clone().unbind()));
+    if bytes > 0 && ptr == 0 {
+        return Err(PyValueError::new_err("the array interface has no memory"));
+    }
     let ptr = if bytes == 0 {
         std::ptr::NonNull::<u64>::dangling().as_ptr().cast()
     } else {

@@ -275,6 +275,9 @@ impl Tensor {
 
     pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
         if let Some(g) = &grad {
+            if g.id() == self.id() {
+                return Err(Error::runtime("can't assign a tensor as its own grad"));
+            }
             if g.shape() != self.shape() {
                 return Err(Error::shape(format!(
                     "a gradient of shape {} was assigned to a tensor of shape {}",

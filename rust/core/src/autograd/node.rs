@@ -10,6 +10,7 @@ use crate::storage::Device;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::any::Any;
+use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -177,6 +178,32 @@ impl Leaf {
 
     pub fn after(&self) -> Vec<Hook> {
         lock(&self.after).iter().map(|(_, h)| h.clone()).collect()
+    }
+}
+
+thread_local! {
+    /// Gradients of dropped leaves, while one is being dropped.
+    static DROPPED: RefCell<Option<Vec<Tensor>>> = const { RefCell::new(None) };
+}
+
+impl Drop for Leaf {
+    /// Iterative: a gradient may be a leaf that has a gradient, and so on, a million deep.
+    fn drop(&mut self) {
+        let Some(grad) = self.grad.get_mut().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let first = DROPPED.try_with(|queue| {
+            let mut queue = queue.borrow_mut();
+            let first = queue.is_none();
+            queue.get_or_insert_default().push(grad);
+            first
+        });
+        if first == Ok(true) {
+            while let Some(grad) = DROPPED.with_borrow_mut(|q| q.as_mut().and_then(Vec::pop)) {
+                drop(grad);
+            }
+            DROPPED.set(None);
+        }
     }
 }
 
