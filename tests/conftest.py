@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import tempfile
 
 import pytest
@@ -19,6 +20,9 @@ def _prepare_environment():
     if "XDG_RUNTIME_DIR" not in os.environ:
         os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="rubigo-test-")
     os.environ.setdefault("LP_NUM_THREADS", "0")
+    # A shell's background jobs ignore Ctrl-C, and so would everything they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _prepare_environment()

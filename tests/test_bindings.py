@@ -65,6 +65,8 @@ def test_lists_that_memory_cannot_hold():
     for shape in ((10**13, 0), (2**62, 5, 0)):
         with pytest.raises(MemoryError):
             rg.empty(*shape).tolist()
+    with pytest.raises(ValueError, match="64 deep"):
+        rg.zeros([1] * 100_000).tolist()
     assert rg.zeros(3, 0).tolist() == [[], [], []] and rg.zeros(0, 3).tolist() == []
 
 

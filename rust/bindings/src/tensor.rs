@@ -734,6 +734,13 @@ fn flat<T: Element>(py: Python<'_>, t: &Tensor) -> PyResult<Vec<T>> {
 /// Refuses nested lists that memory cannot hold: with a size of 0 inside, there can be any number of them.
 fn room_for_lists(shape: &[usize]) -> PyResult<()> {
     const OBJECT: usize = 64;
+    const DEPTH: usize = 64;
+    if shape.len() > DEPTH {
+        return Err(crate::error::to_py(rubigo_core::Error::value(format!(
+            "lists are nested {DEPTH} deep at most, the tensor has {} dimensions",
+            shape.len()
+        ))));
+    }
     let (mut objects, mut level) = (1usize, 1usize);
     for &n in shape {
         level = level.saturating_mul(n);
