@@ -62,3 +62,14 @@ def test_examples(name, tmp_path, monkeypatch, capsys):
 def test_the_first_names_have_examples():
     for value in (rg.nn.Linear, rg.nn.Module, rg.optim.SGD, rg.no_grad, rg.save, rg.autograd.grad):
         assert ">>>" in (value.__doc__ or ""), value
+
+
+def test_the_readme_runs():
+    import pathlib
+    import re
+
+    text = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
