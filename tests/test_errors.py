@@ -1,5 +1,7 @@
 """What a wrong call is told: the right exception, the op or the layer, shapes, the way out."""
 
+import inspect
+
 import pytest
 
 import rubigo as rg
@@ -403,3 +405,35 @@ def test_no_function_fails_internally_on_arguments_of_the_wrong_kind():
                         if "internal error" in str(error):
                             bad.add(f"{row['name']}{args}")
     assert not bad, "\n".join(sorted(bad))
+
+
+def tensor_arguments():
+    """Every argument annotated as a Tensor, of all functions written in Python."""
+    for space in (rg, rg.nn.functional):
+        for name in sorted(dir(space)):
+            function = getattr(space, name)
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            parameters = inspect.signature(function).parameters
+            for given in parameters.values():
+                kinds = (given.VAR_POSITIONAL, given.VAR_KEYWORD)
+                if given.kind not in kinds and given.annotation in ("Tensor", "Tensor | None"):
+                    yield pytest.param(function, given, id=f"{space.__name__}.{name}-{given.name}")
+
+
+@pytest.mark.parametrize(("function", "argument"), list(tensor_arguments()))
+def test_what_is_no_tensor_is_a_type_error(function, argument):
+    others = {}
+    for p in inspect.signature(function).parameters.values():
+        if p.annotation == "Tensor":
+            others[p.name] = rg.ones(2, 2)
+        elif p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            others[p.name] = {"dim": 0, "size": (2, 2), "normalized_shape": (2,)}.get(p.name, 1)
+    for wrong in ("text", [1.0], object(), *([] if "None" in argument.annotation else [None])):
+        with pytest.raises(TypeError, match="Tensor"):
+            function(**{**others, argument.name: wrong})
+
+
+def test_broadcast_tensors_takes_tensors():
+    with pytest.raises(TypeError, match="broadcast_tensors: expected a Tensor, got list"):
+        rg.broadcast_tensors(rg.ones(2), [1.0])

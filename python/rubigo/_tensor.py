@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from rubigo import _core
+from rubigo._arguments import check_tensors
 from rubigo._core import Tensor, dtype
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ def isclose(
     equal_nan: bool = False,
 ) -> Tensor:
     """Elementwise |x - y| <= atol + rtol * |y|; equal infinities are close."""
+    check_tensors("isclose", input, other)
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"rtol and atol must not be negative, got {rtol} and {atol}")
     close = input == other
@@ -253,11 +255,13 @@ def isclose(
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and the same elements."""
+    check_tensors("equal", input, other)
     return input.shape == other.shape and bool((input == other).all())
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of x - y."""
+    check_tensors("dist", input, other)
     return norm(input - other, p)
 
 
@@ -318,11 +322,13 @@ def gpu(self: Tensor) -> Tensor:
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The elements in the dtype of `other`, on its device."""
+    check_tensors("type_as", other)
     return self.to(other)
 
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; vectors and scalars as they are."""
+    check_tensors("t", input)
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return input if input.ndim < 2 else input.transpose(0, 1)
@@ -377,31 +383,37 @@ def _iterate(self: Tensor) -> Iterator[Tensor]:
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """A view with the shape of `other`."""
+    check_tensors("view_as", other)
     return self.view(other.shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """Reshaped to the shape of `other`."""
+    check_tensors("reshape_as", other)
     return self.reshape(other.shape)
 
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """Expanded to the shape of `other`."""
+    check_tensors("expand_as", other)
     return self.expand(other.shape)
 
 
 def broadcast_to(input: Tensor, size: _Size) -> Tensor:
     """Expanded to `size`."""
+    check_tensors("broadcast_to", input)
     return input.expand(size)
 
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
+    check_tensors("ravel", input)
     return input.reshape(-1)
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One dimension split into several of the given sizes, one of which may be -1."""
+    check_tensors("unflatten", input)
     d = dim if dim >= 0 else dim + input.ndim
     if not 0 <= d < input.ndim:
         raise IndexError(f"dimension {dim} is out of range for a {input.ndim}-d tensor")
@@ -411,6 +423,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """`length` elements of one dimension from `start`, as a view."""
+    check_tensors("narrow", input)
     n = input.size(dim)
     start = int(start)
     first = start + n if start < 0 else start
@@ -477,6 +490,7 @@ def where(
     condition: Tensor, input: _Operand | None = None, other: _Operand | None = None
 ) -> Tensor | tuple[Tensor, ...]:
     """`input` where `condition` holds, `other` elsewhere; alone, the indices where it holds."""
+    check_tensors("where", condition)
     if input is None or other is None:
         if input is not other:
             raise TypeError("where() takes input and other, or neither")

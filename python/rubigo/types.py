@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeGuard, overload
 
 from rubigo import _core
+from rubigo._arguments import check_tensors
 from rubigo._core import Tensor, dtype
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def is_tensor(obj: object) -> TypeGuard[Tensor]:
 
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a floating point one."""
+    check_tensors("is_floating_point", input)
     return input.dtype.is_floating_point
 
 
 def numel(input: Tensor) -> int:
     """The number of elements."""
+    check_tensors("numel", input)
     return input.numel()
 
 
@@ -110,6 +113,7 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors, expanded to their common shape."""
+    check_tensors("broadcast_tensors", *tensors)
     shape = broadcast_shapes(*(t.shape for t in tensors))
     return tuple(t.expand(shape) for t in tensors)
 

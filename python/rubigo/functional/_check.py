@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
+from rubigo._arguments import check_tensors
 from rubigo._core import ShapeError, Tensor, bfloat16, float16, is_grad_enabled
 
 
@@ -31,14 +32,6 @@ def into(input: Tensor, inplace: bool, op: Callable[..., Tensor], *args: Any) ->
     return input.copy_(op(kept, *args))
 
 
-def tensors(name: str, *values: Any) -> None:
-    """Refuses arrays, which no longer know how they came about."""
-    for value in values:
-        if not isinstance(value, Tensor):
-            hint = "\n  hint: rg.from_numpy(x)" if hasattr(value, "__array_interface__") else ""
-            raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}{hint}")
-
-
 def wide(x: Tensor) -> Tensor:
     """Half precision as float32, for sums that would overflow; the rest as it is."""
     return x.float() if x.dtype in (float16, bfloat16) else x
@@ -62,7 +55,7 @@ def check_reduction(reduction: str) -> None:
 
 def same_shape(name: str, input: Tensor, target: Tensor, what: str = "target") -> None:
     """Refuses to broadcast inside a loss: (8, 1) against (8,) would silently give (8, 8)."""
-    tensors(name, input, target)
+    check_tensors(name, input, target)
     a, b = tuple(input.shape), tuple(target.shape)
     if a == b or b == ():
         return

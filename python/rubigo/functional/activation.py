@@ -8,7 +8,7 @@ import rubigo as rg
 from rubigo import _core
 from rubigo._core import Tensor, logsigmoid, sigmoid, softsign, tanh, tanhshrink
 
-from ._check import into
+from ._check import check_tensors, into
 
 if TYPE_CHECKING:
     from rubigo._core import _DTypeLike
@@ -239,6 +239,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
     Reference: Dauphin et al. 2016, https://arxiv.org/abs/1612.08083
     """
+    check_tensors("glu", input)
     if input.dim() == 0:
         raise RuntimeError("glu: a 0-d tensor has no halves")
     size = input.shape[dim]
@@ -278,6 +279,7 @@ def softmin(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
         >>> rg.nn.functional.softmin(rg.tensor([1.0, 1.0]), dim=0).tolist()
         [0.5, 0.5]
     """
+    check_tensors("softmin", input)
     return _core.softmax(-_cast(input, dtype), dim)
 
 
@@ -305,36 +307,43 @@ def rrelu(
 
 def relu_(input: Tensor) -> Tensor:
     """`relu` into the input."""
+    check_tensors("relu_", input)
     return input.relu_()
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`elu` into the input."""
+    check_tensors("elu_", input)
     return elu(input, alpha, True)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`celu` into the input."""
+    check_tensors("celu_", input)
     return celu(input, alpha, True)
 
 
 def selu_(input: Tensor) -> Tensor:
     """`selu` into the input."""
+    check_tensors("selu_", input)
     return selu(input, True)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """`leaky_relu` into the input."""
+    check_tensors("leaky_relu_", input)
     return leaky_relu(input, negative_slope, True)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """`hardtanh` into the input."""
+    check_tensors("hardtanh_", input)
     return hardtanh(input, min_val, max_val, True)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """`threshold` into the input."""
+    check_tensors("threshold_", input)
     return into(input, True, _core.threshold, threshold, value)
 
 
@@ -342,6 +351,7 @@ def rrelu_(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
 ) -> Tensor:
     """`rrelu` into the input."""
+    check_tensors("rrelu_", input)
     return rrelu(input, lower, upper, training, True)
 
 
@@ -364,6 +374,7 @@ def gumbel_softmax(
 
     Reference: Jang et al. 2016, https://arxiv.org/abs/1611.01144
     """
+    check_tensors("gumbel_softmax", logits)
     tiny = 1e-20 if logits.dtype in (rg.float32, rg.float64) else 1e-7
     uniform = rg.rand_like(logits.detach())
     noise = -((-((uniform + tiny).log())) + tiny).log()

@@ -6,7 +6,7 @@ import rubigo as rg
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor
 
-from ._check import check_reduction, reduce, same_shape, tensors
+from ._check import check_reduction, check_tensors, reduce, same_shape
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div",
@@ -62,6 +62,7 @@ def nll_loss(
         >>> rg.nn.functional.nll_loss(logp, rg.tensor([0, 1])).item()
         2.5
     """
+    check_tensors("nll_loss", input, target, optional=(weight,))
     check_reduction(reduction)
     _check_classes("nll_loss", input, target, probabilities=False)
     return _core.nll_loss(input, target, weight, ignore_index, reduction)
@@ -86,6 +87,7 @@ def binary_cross_entropy(
         >>> rg.nn.functional.binary_cross_entropy(p, rg.tensor([1.0, 1.0])).item()
         50.0
     """
+    check_tensors("binary_cross_entropy", input, target, optional=(weight,))
     same_shape("binary_cross_entropy", input, target)
     if input.numel() and str(input.device).startswith("cpu"):
         hint = "apply sigmoid, or use binary_cross_entropy_with_logits"
@@ -118,6 +120,7 @@ def binary_cross_entropy_with_logits(
         >>> rg.nn.functional.binary_cross_entropy_with_logits(logit, target).item()
         100.0
     """
+    check_tensors("binary_cross_entropy_with_logits", input, target, optional=(weight, pos_weight))
     same_shape("binary_cross_entropy_with_logits", input, target)
     log_p = _core.logsigmoid(input)
     if pos_weight is not None:
@@ -184,6 +187,7 @@ def multilabel_soft_margin_loss(
         >>> rg.nn.functional.multilabel_soft_margin_loss(x, rg.tensor([[1.0, 0.0]])).item()
         50.0
     """
+    check_tensors("multilabel_soft_margin_loss", input, target, optional=(weight,))
     same_shape("multilabel_soft_margin_loss", input, target)
     loss = (1 - target) * input - _core.logsigmoid(input)
     if weight is not None:
@@ -215,6 +219,7 @@ def multi_margin_loss(
         >>> rg.nn.functional.multi_margin_loss(x, rg.tensor([1])).item()
         1.0
     """
+    check_tensors("multi_margin_loss", input, target, optional=(weight,))
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     _check_classes("multi_margin_loss", input, target, probabilities=False)
@@ -279,7 +284,7 @@ def _check_probabilities(what: str, values: Tensor, hint: str) -> None:
 
 def _check_classes(name: str, input: Tensor, target: Tensor, probabilities: bool) -> None:
     """Catches targets of a wrong shape or kind before anything is computed."""
-    tensors(name, input, target)
+    check_tensors(name, input, target)
     shape = tuple(input.shape)
     if not shape:
         raise ShapeError(f"{name}: input must have a class dimension, got a 0-d tensor")

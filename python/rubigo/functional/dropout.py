@@ -8,7 +8,7 @@ import rubigo as rg
 from rubigo import _core
 from rubigo._core import Tensor
 
-from ._check import into, probability
+from ._check import check_tensors, into, probability
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "feature_alpha_dropout"]
 
@@ -44,6 +44,7 @@ def dropout1d(
         >>> rg.nn.functional.dropout1d(rg.ones(1, 2, 3), p=1.0).sum().item()
         0.0
     """
+    check_tensors("dropout1d", input)
     if input.dim() not in (2, 3):
         raise RuntimeError(f"dropout1d: expected 2 or 3 dimensions, got {input.dim()}")
     return _channels("dropout1d", input, input.dim() - 1, p, training, inplace)
@@ -59,6 +60,7 @@ def dropout2d(
         >>> rg.nn.functional.dropout2d(rg.ones(1, 2, 3, 3), p=1.0).sum().item()
         0.0
     """
+    check_tensors("dropout2d", input)
     if input.dim() not in (3, 4):
         raise RuntimeError(f"dropout2d: expected 3 or 4 dimensions, got {input.dim()}")
     return _channels("dropout2d", input, 2, p, training, inplace)
@@ -76,6 +78,7 @@ def alpha_dropout(
 
     Reference: Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
     """
+    check_tensors("alpha_dropout", input)
     return _alpha("alpha_dropout", input, input.shape, p, training, inplace)
 
 
@@ -89,6 +92,7 @@ def feature_alpha_dropout(
         >>> rg.nn.functional.feature_alpha_dropout(rg.ones(1, 2, 3), p=0.5).sum().item()
         6.0
     """
+    check_tensors("feature_alpha_dropout", input)
     if input.dim() < 2:
         raise RuntimeError(f"feature_alpha_dropout: expected 2 or more dims, got {input.dim()}")
     shape = (*input.shape[:2], *(1 for _ in input.shape[2:]))

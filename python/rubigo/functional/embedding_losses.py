@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor
 
-from ._check import reduce, same_shape
+from ._check import check_tensors, reduce, same_shape
 from .linear import pairwise_distance
 
 __all__ = [
@@ -35,6 +35,7 @@ def cosine_embedding_loss(
         >>> rg.nn.functional.cosine_embedding_loss(x, y, rg.tensor([1])).item()
         1.0
     """
+    check_tensors("cosine_embedding_loss", input1, input2, target)
     same_shape("cosine_embedding_loss", input1, input2, "input2")
     if tuple(target.shape) != tuple(input1.shape[:-1]):
         raise ShapeError(

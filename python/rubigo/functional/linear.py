@@ -8,7 +8,7 @@ import rubigo as rg
 from rubigo import _core
 from rubigo._core import ShapeError, Tensor, linear, one_hot
 
-from ._check import wide
+from ._check import check_tensors, wide
 
 __all__ = [
     "bilinear", "cosine_similarity", "embedding", "linear", "normalize", "one_hot",
@@ -31,6 +31,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         >>> rg.nn.functional.bilinear(rg.ones(2), rg.ones(2), w).tolist()
         [4.0]
     """
+    check_tensors("bilinear", input1, input2, weight, optional=(bias,))
     if input1.shape[:-1] != input2.shape[:-1]:
         raise ShapeError(
             f"bilinear: batch shapes differ: {tuple(input1.shape)} and {tuple(input2.shape)}"
@@ -77,6 +78,7 @@ def embedding(
         >>> rg.nn.functional.embedding(rg.tensor([1, 0]), table).tolist()
         [[2.0, 3.0], [0.0, 1.0]]
     """
+    check_tensors("embedding", weight)
     if sparse:
         raise NotImplementedError("embedding: sparse gradients are not supported")
     rows = weight.shape[0]
@@ -127,6 +129,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         >>> rg.nn.functional.normalize(rg.tensor([[3.0, 4.0]]), p=1.0).sum().item()
         1.0
     """
+    check_tensors("normalize", input)
     x = wide(input)
     return (x / _norm("normalize", x, p, dim, keepdim=True).clamp(min=eps)).to(input.dtype)
 
@@ -140,6 +143,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         >>> rg.nn.functional.cosine_similarity(x, -x).tolist()
         [-1.0]
     """
+    check_tensors("cosine_similarity", x1, x2)
     a, b = wide(x1), wide(x2)
     n1 = _norm("cosine_similarity", a, 2.0, dim, keepdim=True).clamp(min=eps)
     n2 = _norm("cosine_similarity", b, 2.0, dim, keepdim=True).clamp(min=eps)
@@ -169,6 +173,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         >>> tuple(rg.nn.functional.pixel_shuffle(rg.zeros(1, 8, 2, 3), 2).shape)
         (1, 2, 4, 6)
     """
+    check_tensors("pixel_shuffle", input)
     r = upscale_factor
     *lead, c, h, w = input.shape
     if r < 1 or c % (r * r):
@@ -187,6 +192,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         >>> tuple(rg.nn.functional.pixel_unshuffle(rg.zeros(1, 2, 4, 6), 2).shape)
         (1, 8, 2, 3)
     """
+    check_tensors("pixel_unshuffle", input)
     r = downscale_factor
     *lead, c, h, w = input.shape
     if r < 1 or h % r or w % r:

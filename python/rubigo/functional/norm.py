@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from rubigo import _core
 from rubigo._core import Tensor
 
+from ._check import check_tensors
+
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm",
 ]  # fmt: skip
@@ -69,6 +71,7 @@ def layer_norm(
 
     Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
     """
+    check_tensors("layer_norm", input, optional=(weight, bias))
     return _core.layer_norm(input, tuple(normalized_shape), weight, bias, eps)
 
 
@@ -143,6 +146,7 @@ def rms_norm(
 
     Reference: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467
     """
+    check_tensors("rms_norm", input, optional=(weight,))
     return _core.rms_norm(input, tuple(normalized_shape), weight, eps)
 
 
@@ -156,6 +160,7 @@ def local_response_norm(
         >>> rg.nn.functional.local_response_norm(rg.ones(1, 2, 3), 2, alpha=0.0).sum().item()
         6.0
     """
+    check_tensors("local_response_norm", input)
     if input.dim() < 3:
         raise ValueError(f"local_response_norm: expected 3 or more dimensions, got {input.dim()}")
     square = input.square()
