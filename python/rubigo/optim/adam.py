@@ -36,6 +36,8 @@ class Adam(Optimizer):
     Reference: Kingma and Ba 2014, https://arxiv.org/abs/1412.6980
     """
 
+    buffers = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
     def __init__(
         self,
         params: Iterable[Any],

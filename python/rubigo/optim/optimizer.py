@@ -49,6 +49,9 @@ class Optimizer:
         defaults: Settings of the groups that do not bring their own.
     """
 
+    buffers: tuple[str, ...] = ()
+    """The names of its state that are tensors shaped as the parameter."""
+
     _in_step = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -214,32 +217,60 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` returned; tensors are copied to the parameters' devices."""
-        saved = [dict(group) for group in state_dict["param_groups"]]
+        """Takes over what `state_dict` returned; tensors are copied to the parameters' devices.
+
+        Raises:
+            ValueError: it belongs to another optimizer, or is damaged; all stays as it was.
+        """
+        saved, states = _parts(state_dict)
         if len(saved) != len(self.param_groups):
             raise ValueError(
                 f"loaded state dict has {len(saved)} parameter groups, "
                 f"the optimizer {len(self.param_groups)}"
             )
         owners: dict[Any, Tensor] = {}
+        merged = []
         for i, (theirs, ours) in enumerate(zip(saved, self.param_groups, strict=True)):
-            if len(theirs["params"]) != len(ours["params"]):
+            numbers = theirs.pop("params")
+            if len(numbers) != len(ours["params"]):
                 raise ValueError(
-                    f"loaded state dict has {len(theirs['params'])} parameters in group {i}, "
+                    f"loaded state dict has {len(numbers)} parameters in group {i}, "
                     f"the optimizer {len(ours['params'])}"
                 )
-            owners.update(zip(theirs["params"], ours["params"], strict=True))
+            owners.update(zip(numbers, ours["params"], strict=True))
+            check_kinds(ours, theirs, f"loaded state dict, group {i}")
+            merged.append({**ours, **deepcopy(theirs)})
+            self.check(merged[-1])
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
-        for key, values in state_dict["state"].items():
+        for key, values in states.items():
             # A file may have turned the numbers into text.
             owner = owners.get(key, owners.get(int(key)) if str(key).isdigit() else None)
             if owner is None:
                 raise ValueError(f"loaded state dict has state for an unknown parameter {key!r}")
-            state[owner] = {name: _adopted(name, v, owner) for name, v in values.items()}
-        for theirs, ours in zip(saved, self.param_groups, strict=True):
-            theirs.pop("params")
-            ours.update(deepcopy(theirs))
+            state[owner] = {name: self._adopted(name, v, owner) for name, v in values.items()}
+        for ours, new in zip(self.param_groups, merged, strict=True):
+            ours.update(new)
         self.state = state
+
+    def _adopted(self, name: str, value: Any, owner: Tensor) -> Any:
+        """A saved piece of state as this optimizer keeps it."""
+        if name == "step":
+            step = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+            if type(step) not in (int, float) or not 0 <= step < 2**53:
+                raise ValueError(f"loaded state 'step' must be a count, got {value!r}")
+            return int(step)
+        if not isinstance(value, Tensor):
+            if name in self.buffers and value is not None:
+                raise ValueError(
+                    f"loaded state {name!r} must be a Tensor, got {type(value).__name__}"
+                )
+            return value
+        if tuple(value.shape) != tuple(owner.shape):
+            raise ValueError(
+                f"loaded state {name!r} has shape {tuple(value.shape)}, "
+                f"its parameter {tuple(owner.shape)}"
+            )
+        return value.detach().to(device=owner.device, dtype=owner.dtype).clone()
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -250,17 +281,37 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _adopted(name: str, value: Any, owner: Tensor) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    if name == "step":
-        return int(value.item())
-    if tuple(value.shape) != tuple(owner.shape):
-        raise ValueError(
-            f"loaded state {name!r} has shape {tuple(value.shape)}, "
-            f"its parameter {tuple(owner.shape)}"
-        )
-    return value.detach().to(device=owner.device, dtype=owner.dtype).clone()
+def _parts(state_dict: Any) -> tuple[list[dict[str, Any]], Mapping[Any, Any]]:
+    """The groups (copied) and the states, once they are known to be such."""
+    groups = state_dict.get("param_groups") if isinstance(state_dict, Mapping) else None
+    states = state_dict.get("state") if isinstance(state_dict, Mapping) else None
+    if not isinstance(groups, (list, tuple)) or not isinstance(states, Mapping):
+        raise ValueError("an optimizer's state dict has a list 'param_groups' and a dict 'state'")
+    for i, group in enumerate(groups):
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+            raise ValueError(f"loaded state dict: group {i} has no list 'params'")
+    for key, values in states.items():
+        if not isinstance(values, Mapping):
+            raise ValueError(f"loaded state dict: the state of parameter {key!r} is no dict")
+    return [dict(group) for group in groups], states
+
+
+def check_kinds(ours: Mapping[str, Any], theirs: Mapping[str, Any], where: str) -> None:
+    """Refuses saved settings that are text where a number stands, and the like."""
+    for name, value in theirs.items():
+        if name in ours and not _same_kind(ours[name], value):
+            raise ValueError(f"{where}: {name!r} is {value!r}, where there is {ours[name]!r} now")
+
+
+def _same_kind(ours: Any, theirs: Any) -> bool:
+    if ours is None:
+        return True
+    if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
+        return len(ours) == len(theirs) and all(map(_same_kind, ours, theirs))
+    for kind in (bool, (int, float), str, (list, tuple), Mapping):
+        if isinstance(ours, kind):
+            return isinstance(theirs, kind) and isinstance(theirs, bool) == (kind is bool)
+    return True
 
 
 def at_least_zero(group: dict[str, Any], *names: str) -> None:

@@ -36,6 +36,8 @@ class RMSprop(Optimizer):
     Reference: Hinton 2012, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf
     """
 
+    buffers = ("square_avg", "grad_avg", "momentum_buffer")
+
     def __init__(
         self,
         params: Iterable[Any],

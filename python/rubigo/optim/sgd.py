@@ -35,6 +35,8 @@ class SGD(Optimizer):
     Reference: Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html
     """
 
+    buffers = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Any],

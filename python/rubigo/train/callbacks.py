@@ -82,6 +82,8 @@ class LRSchedulerCallback(Callback):
         monitor: str = "val_loss",
     ):
         kind = type(scheduler).__name__
+        if not callable(getattr(scheduler, "step", None)):
+            raise TypeError(f"a schedule of rubigo.optim.lr_scheduler has a step(), {kind} none")
         if interval is None:
             interval = "step" if kind in ("OneCycleLR", "CyclicLR") else "epoch"
         if interval not in ("step", "epoch"):
@@ -127,6 +129,12 @@ class _Best:
         self.mode = mode
         self.min_delta = abs(min_delta)
         self.value: float | None = None
+
+    def load(self, value: Any) -> None:
+        """Goes on from a value that was saved."""
+        if value is not None and type(value) not in (int, float):
+            raise ValueError(f"the best {self.monitor} must be a number or None, got {value!r}")
+        self.value = value
 
     def improved(self, trainer: Trainer, logs: dict[str, float]) -> bool:
         value = monitored(self.monitor, logs)
@@ -177,21 +185,19 @@ class EarlyStopping(Callback):
         self._best = _Best(monitor, mode, min_delta)
         self._waited = 0
         self._weights: dict[str, rg.Tensor] | None = None
-        self._loaded = False
 
     def _has_stopped(self) -> bool:
         return self._waited >= max(self.patience, 1)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        loaded, self._loaded = self._loaded, False
-        if loaded and self._has_stopped():
+        if trainer.resumed and self._has_stopped():
             # A run that had ended does not begin again because its last checkpoint is resumed.
             trainer.should_stop = True
             warnings.warn(
                 f"early stopping had ended this run after epoch {trainer.epoch}: nothing to do",
                 stacklevel=3,
             )
-        elif not loaded and (trainer.epoch == 0 or self._has_stopped()):
+        elif not trainer.resumed and (trainer.epoch == 0 or self._has_stopped()):
             self._best.value, self._waited, self._weights = None, 0, None
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
@@ -213,10 +219,13 @@ class EarlyStopping(Callback):
         return {"best": self._best.value, "waited": self._waited, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._best.value = state["best"]
-        self._waited = state["waited"]
-        self._weights = state["weights"]
-        self._loaded = True
+        best, waited, weights = state["best"], state["waited"], state["weights"]
+        if type(waited) is not int:
+            raise ValueError(f"EarlyStopping: 'waited' must be a whole number, got {waited!r}")
+        if weights is not None and not isinstance(weights, dict):
+            raise ValueError(f"EarlyStopping: 'weights' must be a dict or None, got {weights!r}")
+        self._best.load(best)
+        self._waited, self._weights = waited, weights
 
 
 class ModelCheckpoint(Callback):
@@ -269,7 +278,7 @@ class ModelCheckpoint(Callback):
         return {"best": self._best.value}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._best.value = state["best"]
+        self._best.load(state["best"])
 
 
 class CSVLogger(Callback):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import rubigo as rg
@@ -18,6 +18,66 @@ def plain(value: Any) -> Any:
     if isinstance(value, rg.Tensor):
         return value.detach()
     return value
+
+
+def read_checkpoint(path: Any, kind: str) -> dict[str, Any]:
+    """What `Trainer.save` wrote, each part of the type it must have."""
+    state = rg.load(path)
+    if not isinstance(state, dict) or state.get("format") != kind:
+        raise ValueError(f"{path} is not a trainer's checkpoint ({kind})")
+    for name, (fits, expected) in _PARTS.items():
+        if name not in state:
+            raise ValueError(f"{path}: the checkpoint is damaged: it has no {name!r}")
+        if not fits(state[name]):
+            raise ValueError(f"{path}: the checkpoint is damaged: {name!r} must be {expected}")
+    return state
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_history(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(v, list) for v in value.values()):
+        return False
+    numbers = all(type(n) in (int, float) for column in value.values() for n in column)
+    return numbers and len({len(column) for column in value.values()}) <= 1
+
+
+def _is_optimizer(value: Any) -> bool:
+    if not isinstance(value, dict) or not {"state", "param_groups"} <= value.keys():
+        return False
+    groups, state = value["param_groups"], value["state"]
+    return (
+        isinstance(groups, list)
+        and all(isinstance(group, dict) for group in groups)
+        and isinstance(state, dict)
+        and all(str(key).isdigit() and isinstance(entry, dict) for key, entry in state.items())
+    )
+
+
+def _is_callbacks(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, list)
+        and len(entry) == 2
+        and isinstance(entry[0], str)
+        and isinstance(entry[1], dict)
+        for entry in value
+    )
+
+
+def _is_weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+_PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "epoch": (_is_count, "a whole number"),
+    "seed": (lambda value: value is None or type(value) is int, "a whole number or None"),
+    "history": (_is_history, "lists of numbers, all of one length"),
+    "model": (_is_weights, "a dict of tensors by name"),
+    "optimizer": (_is_optimizer, "an optimizer's state_dict"),
+    "callbacks": (_is_callbacks, "pairs of a class and its state"),
+}
 
 
 def restore_optimizer(optimizer: Any, saved: dict[str, Any]) -> None:

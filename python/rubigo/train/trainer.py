@@ -19,7 +19,7 @@ import rubigo as rg
 from ..data.sampler import mix_seed
 from ..metrics import Metric
 from .callbacks import Callback, LRSchedulerCallback
-from .checkpoint import plain, restore_optimizer
+from .checkpoint import plain, read_checkpoint, restore_optimizer
 from .feed import as_loader, explain_non_finite, input_loader, join, split_batch
 from .history import History
 from .progress import EpochLines, ProgressBar, is_terminal
@@ -73,6 +73,10 @@ class Trainer:
         clip_norm: float | None = None,
         accumulate_steps: int = 1,
     ):
+        callbacks = list(callbacks)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks are Callback objects, got {type(callback).__name__}")
         if accumulate_steps < 1:
             raise ValueError(f"accumulate_steps must be at least 1, got {accumulate_steps}")
         if clip_norm is not None and not clip_norm > 0:
@@ -91,7 +95,7 @@ class Trainer:
         self.accumulate_steps = accumulate_steps
         if scheduler is not None and not isinstance(scheduler, LRSchedulerCallback):
             scheduler = LRSchedulerCallback(scheduler)
-        given = [*callbacks] if scheduler is None else [scheduler, *callbacks]
+        given = callbacks if scheduler is None else [scheduler, *callbacks]
         # Checkpoints come last, so that they hold what the other callbacks have learnt.
         self.callbacks: list[Callback] = sorted(given, key=lambda callback: callback.order)
         self.history = History()
@@ -99,6 +103,8 @@ class Trainer:
         """Epochs completed."""
         self.should_stop = False
         """A callback sets it to end the run after the epoch."""
+        self.resumed = False
+        """Whether a checkpoint was loaded since the last `fit`."""
         self._seed: int | None = None
 
     def fit(
@@ -175,6 +181,7 @@ class Trainer:
             while self.epoch < epochs and not self.should_stop:
                 self._epoch(loader, validation, batch_size, callbacks)
         finally:
+            self.resumed = False
             for callback in callbacks:
                 callback.on_fit_end(self)
         return self.history
@@ -226,11 +233,7 @@ class Trainer:
         self, inputs: list[rg.Tensor], target: rg.Tensor, group: int, where: str
     ) -> tuple[Any, float]:
         output = self.model(*inputs)
-        loss = self.loss(output, target)
-        if loss.ndim != 0:
-            raise ValueError(
-                f"the loss must be one number, got shape {tuple(loss.shape)}: average it"
-            )
+        loss = _one_number(self.loss(output, target))
         value = float(loss.item())
         if not math.isfinite(value):
             reason = explain_non_finite(self.model, inputs, output, target)
@@ -259,7 +262,7 @@ class Trainer:
                 where = f"evaluation, batch {number}"
                 inputs, target, size = split_batch(batch, self.device, where)
                 output = self.model(*inputs)
-                value = float(self.loss(output, target).item())
+                value = float(_one_number(self.loss(output, target)).item())
                 total += value if self._scores.is_sum else value * size
                 samples += size
                 self._scores.update(self.metrics.values(), output, target)
@@ -311,22 +314,24 @@ class Trainer:
 
         Callbacks find their state by their class, in order. A warning tells which have none, or
         which state nobody took: then a resumed run is not exact, but `predict` is.
+
+        Raises:
+            ValueError: the file is damaged, or belongs to another model, optimizer or schedule.
+                Everything then stays as it was.
         """
-        state = rg.load(path)
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise ValueError(f"{path} is not a trainer's checkpoint ({_FORMAT})")
-        self.model.load_state_dict(state["model"])
-        restore_optimizer(self.optimizer, state["optimizer"])
-        left = list(state["callbacks"])
-        alone = []
-        for callback in self.callbacks:
-            kind = _kind(callback)
-            place = next((i for i, saved in enumerate(left) if saved[0] == kind), None)
-            if place is not None:
-                callback.load_state_dict(left.pop(place)[1])
-            elif callback.state_dict():
-                alone.append(f"{kind} finds no state in it")
-        alone += [f"the state of {kind} is not used" for kind, saved in left if saved]
+        state = read_checkpoint(path, _FORMAT)
+        optimizer = self.optimizer.state_dict()
+        callbacks = [plain(callback.state_dict()) for callback in self.callbacks]
+        try:
+            alone = self._load_callbacks(state["callbacks"])
+            restore_optimizer(self.optimizer, state["optimizer"])
+            self.model.load_state_dict(state["model"])  # last: it changes all or nothing
+        except Exception as error:
+            for callback, before in zip(self.callbacks, callbacks, strict=True):
+                callback.load_state_dict(before)
+            self.optimizer.load_state_dict(optimizer)
+            what = str(error) if isinstance(error, ValueError | RuntimeError) else repr(error)
+            raise ValueError(f"{path} does not fit this trainer: {what}") from error
         if alone:
             warnings.warn(
                 f"{path} was saved with other callbacks: {', '.join(alone)}", stacklevel=2
@@ -334,6 +339,20 @@ class Trainer:
         self.history = History(state["history"])
         self.epoch = state["epoch"]
         self._seed = state["seed"]
+        self.resumed = True
+
+    def _load_callbacks(self, saved: list[list[Any]]) -> list[str]:
+        """Gives callbacks their state; what found no partner."""
+        left = list(saved)
+        alone = []
+        for callback in self.callbacks:
+            kind = _kind(callback)
+            place = next((i for i, entry in enumerate(left) if entry[0] == kind), None)
+            if place is not None:
+                callback.load_state_dict(left.pop(place)[1])
+            elif callback.state_dict():
+                alone.append(f"{kind} finds no state in it")
+        return alone + [f"the state of {kind} is not used" for kind, state in left if state]
 
     def higher_is_better(self, monitor: str) -> bool:
         """Whether a larger value of a logged name is better; losses are better small."""
@@ -355,6 +374,14 @@ class Trainer:
         if verbose in ("auto", 1) and is_terminal():
             return [ProgressBar(epochs, batches)]
         return [EpochLines(epochs)] if verbose in (1, 2) else []
+
+
+def _one_number(loss: Any) -> rg.Tensor:
+    if not isinstance(loss, rg.Tensor):
+        raise TypeError(f"the loss must be a Tensor of one number, got {type(loss).__name__}")
+    if loss.ndim != 0:
+        raise ValueError(f"the loss must be one number, got shape {tuple(loss.shape)}: average it")
+    return loss
 
 
 def _whole(number: Any, name: str) -> int:

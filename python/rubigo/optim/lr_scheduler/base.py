@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from rubigo.optim.optimizer import Optimizer
+from rubigo.optim.optimizer import Optimizer, check_kinds
 
 
 class LRScheduler:
@@ -90,7 +90,18 @@ class LRScheduler:
         return {key: value for key, value in vars(self).items() if key not in self._unsaved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` returned."""
+        """Takes over what `state_dict` returned.
+
+        Raises:
+            ValueError: it belongs to another schedule, or is damaged; all stays as it was.
+        """
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping):
+            raise ValueError(f"{name}: a state dict is a dict, got {type(state_dict).__name__}")
+        unknown = [key for key in state_dict if key not in vars(self) or key in self._unsaved]
+        if unknown:
+            raise ValueError(f"{name}: a state dict of it has no {unknown[0]!r}")
+        check_kinds(vars(self), state_dict, f"{name}: loaded state dict")
         vars(self).update(state_dict)
 
 

@@ -12,22 +12,35 @@ from .base import LRScheduler
 from .plateau import ReduceLROnPlateau
 
 
-def _nested_state(schedule: Any) -> dict[str, Any]:
-    state = {k: v for k, v in vars(schedule).items() if k not in ("optimizer", "_schedulers")}
-    state["_schedulers"] = [s.state_dict() for s in schedule._schedulers]
-    return state
+class _Nested(LRScheduler):
+    """The state of a schedule that is made of others."""
 
+    _unsaved = ("optimizer", "_schedulers")
+    _schedulers: list[LRScheduler]
 
-def _load_nested(schedule: Any, state_dict: Mapping[str, Any]) -> None:
-    state = dict(state_dict)
-    inner = state.pop("_schedulers")
-    if len(inner) != len(schedule._schedulers):
-        raise ValueError(
-            f"loaded state has {len(inner)} schedules, this one {len(schedule._schedulers)}"
-        )
-    vars(schedule).update(state)
-    for part, saved in zip(schedule._schedulers, inner, strict=True):
-        part.load_state_dict(saved)
+    def state_dict(self) -> dict[str, Any]:
+        """The state of this schedule and of its parts."""
+        return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` returned, all or nothing."""
+        name = type(self).__name__
+        state = dict(state_dict)
+        inner = state.pop("_schedulers", None)
+        if not isinstance(inner, list) or len(inner) != len(self._schedulers):
+            count = len(inner) if isinstance(inner, list) else "no"
+            raise ValueError(
+                f"{name}: loaded state has {count} schedules, this one {len(self._schedulers)}"
+            )
+        before = [dict(part.state_dict()) for part in self._schedulers]
+        try:
+            for part, saved in zip(self._schedulers, inner, strict=True):
+                part.load_state_dict(saved)
+            super().load_state_dict(state)
+        except Exception:
+            for part, saved in zip(self._schedulers, before, strict=True):
+                part.load_state_dict(saved)
+            raise
 
 
 def _check(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> None:
@@ -44,7 +57,7 @@ def _check(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -
             )
 
 
-class SequentialLR(LRScheduler):
+class SequentialLR(_Nested):
     """One schedule after the other, changing at the epochs ``milestones``.
 
     Example:
@@ -100,16 +113,8 @@ class SequentialLR(LRScheduler):
             schedule.step()
         self._last_lr = schedule.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state of this schedule and of its parts."""
-        return _nested_state(self)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` returned."""
-        _load_nested(self, state_dict)
-
-
-class ChainedScheduler(LRScheduler):
+class ChainedScheduler(_Nested):
     """Steps all schedules every epoch, so that their factors multiply.
 
     Example:
@@ -145,11 +150,3 @@ class ChainedScheduler(LRScheduler):
         for schedule in self._schedulers:
             schedule.step()
         self._last_lr = self._lrs
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of all parts."""
-        return _nested_state(self)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` returned."""
-        _load_nested(self, state_dict)

@@ -26,8 +26,14 @@ class _Functions(LRScheduler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` returned."""
         state = dict(state_dict)
-        load_functions(self.lr_lambdas, state.pop("lr_lambdas"))
+        saved = state.pop("lr_lambdas", None)
+        if not isinstance(saved, list) or len(saved) != len(self.lr_lambdas):
+            raise ValueError(
+                f"{type(self).__name__}: a state dict has a list 'lr_lambdas' of "
+                f"{len(self.lr_lambdas)}, got {saved!r}"
+            )
         super().load_state_dict(state)
+        load_functions(self.lr_lambdas, saved)
 
 
 class LambdaLR(_Functions):
