@@ -1032,3 +1032,23 @@ def test_a_long_chain_of_gradients_is_dropped():
     x = rg.ones(3, requires_grad=True)
     with pytest.raises(RuntimeError, match="own grad"):
         x.grad = x
+
+
+PIECEWISE = (
+    "relu relu6 hardtanh leaky_relu hardswish softshrink hardshrink elu selu celu abs"
+).split()
+
+
+@pytest.mark.parametrize("name", PIECEWISE)
+def test_gradients_of_piecewise_functions_go_on(name, device):
+    """Their second derivative is 0 (or a formula), and not an error."""
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        space = lib if name == "abs" else lib.nn.functional
+        x = lib.tensor([-3.5, -0.3, 0.2, 2.0, 7.0], device=where, requires_grad=True)
+        (g,) = lib.autograd.grad(getattr(space, name)(x).sum(), x, create_graph=True)
+        assert g.requires_grad
+        (h,) = lib.autograd.grad(g.sum(), x)
+        found.append((g.tolist(), (x.detach() + h).tolist()))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-7)

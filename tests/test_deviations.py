@@ -308,6 +308,13 @@ def test_saved_outputs():
         rg.autograd.grad(z, x, rg.ones(1), create_graph=True)
 
 
+def test_piecewise_gradients():
+    x = rg.tensor([-1.0, 0.5], requires_grad=True)
+    (g,) = rg.autograd.grad(x.clamp(0, 1).sum(), x, create_graph=True)
+    (h,) = rg.autograd.grad(g.sum(), x)
+    assert g.tolist() == [0.0, 1.0] and h.tolist() == [0.0, 0.0]
+
+
 # Modules, losses, optimizers.
 
 

@@ -48,11 +48,17 @@ def annotate(error: Exception, module: Module) -> None:
     shown = re.sub(r"(^|\.)(\d+)(?=\.|$)", r"[\2]", path)
     where = f"{shown} ({failed})" if shown else failed
     if message is not None:
-        error.args = (f"{where}: {message}",)
+        error.args = (f"{where}: {_without_op(message, failed)}",)
         return
     # The arguments of other errors have meanings of their own: a KeyError's is the key.
     notes = [n for n in getattr(error, "__notes__", []) if not n.startswith(_NOTE)]
     error.__notes__ = [*notes, _NOTE + where]
+
+
+def _without_op(message: str, module: str) -> str:
+    """The message without the op's name where that is the module's: `Linear: linear: ...`."""
+    op, colon, rest = message.partition(": ")
+    return rest if colon and module.lower().startswith(op.replace("_", "")) else message
 
 
 def shape_error(message: str, hint: str | None = None) -> ShapeError:

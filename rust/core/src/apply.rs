@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 pub fn apply(op: &'static OpDef, inputs: &[Option<Tensor>], attrs: &[Attr]) -> Result<Outs> {
     let call = Call { op, inputs, attrs };
     let outs = if mode::active() { mode::observed(&call, run) } else { run(&call) };
-    outs.map_err(|e| e.in_op(op.name))
+    outs.map_err(|e| e.in_op(op.called()))
 }
 
 /// Runs an op that has one result.

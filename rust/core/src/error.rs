@@ -70,10 +70,10 @@ impl Error {
         self
     }
 
-    /// Names the op, unless an inner call has named one already.
+    /// Names the op. Of nested ones the outermost has the last word: it is what the user called.
     #[must_use]
     pub fn in_op(mut self, op: &'static str) -> Self {
-        self.op.get_or_insert(op);
+        self.op = Some(op);
         self
     }
 }

@@ -18,7 +18,7 @@ pub fn apply_inplace(
     attrs: &[Attr],
 ) -> Result<Tensor> {
     let x = inputs[0].clone().expect("an in-place op has a first input");
-    let named = |e: Error| e.in_op(op.name);
+    let named = |e: Error| e.in_op(op.called());
     check_target(&x).map_err(named)?;
     let records = is_enabled() && inputs.iter().flatten().any(Tensor::requires_grad);
     let mut args: SmallVec<[Option<Tensor>; 4]> = inputs.into();

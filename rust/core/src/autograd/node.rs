@@ -308,7 +308,7 @@ impl Node {
 
     pub fn name(&self) -> String {
         match &self.kind {
-            Kind::Op(n) => n.op.name.to_string(),
+            Kind::Op(n) => n.op.called().to_string(),
             Kind::Other(b) => b.name(),
         }
     }

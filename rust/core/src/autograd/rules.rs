@@ -81,7 +81,7 @@ pub(super) fn run(
         Kind::Other(rule) => return rule.backward(grads, create_graph),
         Kind::Op(n) => n,
     };
-    let name = n.op.name;
+    let name = n.op.called();
     let vjp = unpack(node, n, grads, create_graph, wanted).map_err(|e| e.in_op(name))?;
     let found = match (n.op.composite, n.op.grad) {
         (Some(composite), _) if create_graph => through_composite(&vjp, composite),
@@ -112,12 +112,12 @@ fn unpack<'a>(
     let mut saved_inputs = SmallVec::with_capacity(inputs.len());
     for (i, s) in inputs.iter().enumerate() {
         let edge = create_graph.then(|| node.edges[i].clone());
-        saved_inputs.push(s.as_ref().map(|s| s.unpack(n.op.name, edge)).transpose()?);
+        saved_inputs.push(s.as_ref().map(|s| s.unpack(n.op.called(), edge)).transpose()?);
     }
     let mut saved_outputs = SmallVec::with_capacity(outputs.len());
     for (nr, s) in outputs.iter().enumerate() {
         let edge = create_graph.then(|| Edge::Node(node.clone(), nr as u32));
-        saved_outputs.push(s.as_ref().map(|s| s.unpack(n.op.name, edge)).transpose()?);
+        saved_outputs.push(s.as_ref().map(|s| s.unpack(n.op.called(), edge)).transpose()?);
     }
     Ok(Vjp {
         op: n.op,

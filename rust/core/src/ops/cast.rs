@@ -33,6 +33,7 @@ pub static CAST: OpDef = OpDef::kernel(
 )
 .gpu(copy_kernel)
 .vjp(|v| Vjp::only(v.g(0)), 0, 0)
+.public("to")
 .private();
 
 pub static CLONE: OpDef = OpDef::kernel(
@@ -52,6 +53,7 @@ pub static TO_DEVICE: OpDef = OpDef::new(
     super::Body::Dynamic { cpu: Some(move_to), gpu: Some(move_to) },
 )
 .vjp(|v| Vjp::only(v.g(0)), 0, 0)
+.public("to")
 .private();
 
 fn copy_kernel(c: &Call, outs: &[Tensor]) -> Result<()> {

@@ -39,7 +39,7 @@ rows! {
     reciprocal: Float, UNARY, "1 / x", [] [x] [] -> o float { 1.0 / x } d { x => -(o * o) } .domain(0.3, 3.0).bind(IN);
     pow: Arith, "input: Tensor, exponent: Tensor", "x to the power of y", [] [x y] [] -> o float { pow(x, y) } int { pow(x, y) }
         d { x => select(y * pow(x, y - 1.0), 0.0, eq(y, 0.0)),
-            y => select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").domain(0.2, 3.0).bind(CORE);
+            y => select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").public("pow").domain(0.2, 3.0).bind(CORE);
     hypot: Float, BINARY, "sqrt(x^2 + y^2) without overflow", [] [x other] [] -> o float { hypot(x, other) }
         d { x => x / o, other => other / o };
 
@@ -84,7 +84,7 @@ rows! {
     floor_divide: Arith, BINARY, "x / y rounded down", [] [x other] [] -> o float { floordiv(x, other) } int { floordiv(x, other) }
         d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
     div_trunc: Arith, BINARY, "x / y rounded towards 0", [] [x other] [] -> o float { trunc(div(x, other)) } int { truncdiv(x, other) }
-        d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(CORE);
+        d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(CORE).public("div");
     remainder: Arith, BINARY, "Python's x % y: the sign of y", [] [x other] [] -> o float { remainder(x, other) } int { remainder(x, other) }
         d { x => 1.0, other => -floor(x / other) } .domain(0.3, 3.0).bind(IN);
     fmod: Arith, BINARY, "C's fmod: the sign of x", [] [x other] [] -> o float { fmod(x, other) } int { fmod(x, other) }
@@ -120,11 +120,11 @@ rows! {
     ceil: Arith, UNARY, "Rounded up", [] [x] [] -> o float { ceil(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
     trunc: Arith, UNARY, "Rounded towards 0", [] [x] [] -> o float { trunc(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
     round: Arith, UNARY, "Rounded to the nearest, halves to even", [] [x] [] -> o float { round(x) } int { pos(x) } d { x => 0.0 }
-        .named("round_even").bind(CORE);
+        .named("round_even").public("round").bind(CORE);
     frac: Arith, UNARY, "x - trunc(x)", [] [x] [] -> o float { x - trunc(x) } d { x => 1.0 } .bind(IN);
     clamp_numbers: Arith, "input: Tensor, min: Number = -inf, max: Number = inf", "min(max(x, lo), hi)", [] [x] [lo hi] -> o
         float { min(max(x, lo), hi) } int { min(max(x, lo), hi) }
-        d { x => select(0.0, 1.0, both(ge(x, lo), le(x, hi))) } .bind(CORE);
+        d { x => select(0.0, 1.0, both(ge(x, lo), le(x, hi))) } .bind(CORE).public("clamp");
 
     // Comparison and logic.
     eq: Compare, BINARY, "x == y", [] [x other] [] -> o float { eq(x, other) } int { eq(x, other) };
@@ -150,7 +150,7 @@ rows! {
     bitwise_and: Bits, BINARY, "Bitwise and", [] [x other] [] -> o int { bitand(x, other) } .bind(IN);
     bitwise_or: Bits, BINARY, "Bitwise or", [] [x other] [] -> o int { bitor(x, other) } .bind(IN);
     bitwise_xor: Bits, BINARY, "Bitwise exclusive or", [] [x other] [] -> o int { bitxor(x, other) } .bind(IN);
-    bitwise_not_int: Ints, UNARY, "Bitwise complement of integers", [] [x] [] -> o int { bitnot(x) } .bind(CORE);
+    bitwise_not_int: Ints, UNARY, "Bitwise complement of integers", [] [x] [] -> o int { bitnot(x) } .bind(CORE).public("bitwise_not");
     bitwise_left_shift: Ints, BINARY, "x << y", [] [x other] [] -> o int { shl(x, other) } .bind(IN);
     bitwise_right_shift: Ints, BINARY, "x >> y", [] [x other] [] -> o int { shr(x, other) } .bind(IN);
     choose: Masked, "condition: Tensor, input: Tensor, other: Tensor", "x where the condition holds, y elsewhere",
@@ -173,12 +173,12 @@ rows! {
         float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(exp(x / a), 1.0, gt(x, 0.0)) };
     gelu_erf: Float, UNARY, "x * Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016)", [] [x] [] -> o
         float { 0.5 * x * (1.0 + erf(x * 0.7071067811865476)) }
-        d { x => 0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))) } .bind(CORE).ulp(32.0);
+        d { x => 0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
     gelu_tanh: Float, UNARY, "The tanh approximation of gelu", [] [x] [] -> o
         float { 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x)))) }
         d { x => 0.5 * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
             + 0.5 * x * (1.0 - square(tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x)))))
-                * (0.7978845608028654 * (1.0 + 0.134145 * (x * x))) } .bind(CORE).ulp(32.0);
+                * (0.7978845608028654 * (1.0 + 0.134145 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
     silu: Float, UNARY, "x * sigmoid(x)", [] [x] [] -> o float { x / (1.0 + exp(-x)) }
         d { x => (1.0 / (1.0 + exp(-x))) * (1.0 + x * (1.0 - 1.0 / (1.0 + exp(-x)))) };
     mish: Float, UNARY, "x * tanh(softplus(x)) (Misra 2019)", [] [x] [] -> o float { x * tanh(log1p(exp(x))) }

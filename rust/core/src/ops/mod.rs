@@ -272,6 +272,8 @@ impl Samples {
 #[derive(Clone, Copy)]
 pub struct OpDef {
     pub name: &'static str,
+    /// What a user knows it by, where that is another name.
+    public: Option<&'static str>,
     /// As in Python: `x: Tensor, dim: int[]? = None, keepdim: bool = False`.
     pub sig: &'static str,
     pub doc: &'static str,
@@ -294,6 +296,7 @@ impl OpDef {
         };
         Self {
             name,
+            public: None,
             sig,
             doc,
             body,
@@ -371,6 +374,19 @@ impl OpDef {
     pub const fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
+    }
+
+    pub const fn public(mut self, name: &'static str) -> Self {
+        self.public = Some(name);
+        self
+    }
+
+    /// Its name in errors and in graphs.
+    pub const fn called(&self) -> &'static str {
+        match self.public {
+            Some(name) => name,
+            None => self.name,
+        }
     }
 
     pub const fn private(self) -> Self {

@@ -324,15 +324,12 @@ fn arg_extreme(c: &Call, out: &Tensor, extreme: &'static OpDef) -> Result<()> {
     Ok(())
 }
 
-fn need_float(x: &Tensor, what: &str) -> Result<()> {
+fn need_float(x: &Tensor) -> Result<()> {
     if x.dtype().is_float() {
         return Ok(());
     }
-    Err(Error::runtime(format!(
-        "{what}(): input dtype must be floating point, got {}",
-        x.dtype().name()
-    ))
-    .hint("cast it first: x.float()"))
+    Err(Error::runtime(format!("input dtype must be floating point, got {}", x.dtype().name()))
+        .hint("cast it first: x.float()"))
 }
 
 fn one(t: Result<Tensor>) -> Result<Outs> {
@@ -345,7 +342,7 @@ fn count(x: &Tensor, dims: &[usize]) -> usize {
 
 pub static MEAN: OpDef = OpDef::composed("mean", DIMS_DTYPE, "The mean over dimensions", |c| {
     let x = c.dtype(2).map_or_else(|| Ok(c.x(0).clone()), |d| cast::to(c.x(0), d))?;
-    need_float(&x, "mean")?;
+    need_float(&x)?;
     let n = count(&x, &dims_of(c)?) as f64;
     // The sum of half numbers may leave their range where the mean does not.
     let wide = if x.dtype().size() == 2 { DType::F32 } else { x.dtype() };
@@ -358,7 +355,7 @@ pub static VAR: OpDef = OpDef::composed(
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The variance over dimensions: sum((x - mean)^2) / (n - correction)",
     |c| {
-        need_float(c.x(0), "var")?;
+        need_float(c.x(0))?;
         one(cast::to(&variance(c)?, c.x(0).dtype()))
     },
 );
@@ -390,7 +387,7 @@ pub static STD: OpDef = OpDef::composed(
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The square root of the variance",
     |c| {
-        need_float(c.x(0), "std")?;
+        need_float(c.x(0))?;
         one(cast::to(&safe_sqrt(&variance(c)?)?, c.x(0).dtype()))
     },
 );
@@ -425,7 +422,7 @@ pub static NORM: OpDef = OpDef::composed(
     "The p-norm (sum |x|^p)^(1/p); the largest or smallest |x| for p = inf, -inf; the non-zeros for 0",
     |c| {
         use super::elementwise as e;
-        need_float(c.x(0), "norm")?;
+        need_float(c.x(0))?;
         // Squares of half numbers leave their range soon.
         let dtype = c.x(0).dtype();
         let x = &cast::to(c.x(0), if dtype.size() == 2 { DType::F32 } else { dtype })?;

@@ -1,7 +1,7 @@
 //! Elementwise rows: one expression, read as a vectorized loop, as WGSL and (its derivative) as tensor code.
 
 use super::expr::Ex;
-use super::{Call, OpDef};
+use super::{Call, OpDef, cast, elementwise};
 use crate::autograd::{Grads, Vjp};
 use crate::cpu::map::{self, In, Out, TileFn};
 use crate::cpu::simd::{self, Isa};
@@ -9,7 +9,7 @@ use crate::dtype::{Compute, DType};
 use crate::error::{Error, Result};
 use crate::layout::{self, Dims, Layout};
 use crate::storage::Device;
-use crate::tensor::{Tensor, result_type};
+use crate::tensor::{Number, Tensor, result_type};
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
@@ -261,7 +261,10 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
             let result = if reads_result { Ex::of(v.y(0)) } else { Ex::missing() };
             let ps: Vec<f64> = (0..v.attrs.len()).map(|k| call.float(k)).collect();
             let d = super::expr::reading(g.dtype(), || (grad.tensor)(&vars, &result, &ps));
-            out.push(Some((Ex::of(&g) * d).into_result()?));
+            let found = (Ex::of(&g) * d).into_result()?;
+            let read = (0..names.vars.len()).filter(|k| mask >> k & 1 == 1).map(|k| v.x(k));
+            let mut read = read.chain(reads_result.then(|| v.y(0)));
+            out.push(Some(connected(found, read.find(|t| t.requires_grad()))?));
         } else {
             let saved = |k: usize| if mask >> k & 1 == 1 { v.x(k) } else { &g };
             let mut inputs: SmallVec<[&Tensor; 6]> = smallvec::smallvec![&g];
@@ -271,6 +274,14 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
         }
     }
     Ok(out)
+}
+
+/// A piecewise constant derivative (of relu, say) reads `x` by comparisons alone, which cut the graph. Its own
+/// derivative is 0 and not absent: who differentiates on gets zeros.
+fn connected(found: Tensor, x: Option<&Tensor>) -> Result<Tensor> {
+    let Some(x) = x.filter(|_| !found.requires_grad()) else { return Ok(found) };
+    let always = Tensor::number(Number::Bool(true))?;
+    crate::apply::call(&elementwise::choose, &[&always, &found, &cast::to(x, found.dtype())?], &[])
 }
 
 /// Whether a derivative is the constant 1, written or as a parameter (`alpha`).

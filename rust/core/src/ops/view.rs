@@ -277,6 +277,7 @@ pub static STRIDED: OpDef = OpDef::view(
     },
     embedded,
 )
+.public("as_strided")
 .private();
 
 pub static EMBED: OpDef = OpDef::kernel(
@@ -441,13 +442,13 @@ fn permutation(dims: &[i64], n: usize) -> Result<Dims> {
     for &d in dims {
         let d = wrap_dim(d, n)?;
         if out.contains(&d) {
-            return Err(Error::runtime(format!("permute(): dimension {d} is repeated")));
+            return Err(Error::runtime(format!("dimension {d} is repeated")));
         }
         out.push(d);
     }
     if out.len() != n {
         return Err(Error::runtime(format!(
-            "permute(): {} dims were given for a tensor of {n} dimensions",
+            "{} dims were given for a tensor of {n} dimensions",
             out.len()
         )));
     }

@@ -59,6 +59,7 @@ pub static SEEDED: OpDef = OpDef::kernel(
 )
 .gpu(|c, o| through(c, &o[0], DType::F32))
 .vjp(|v| Vjp::only(call(&SEEDED, &[&v.g(0)?], v.attrs)), 0, 0)
+.public("dropout")
 .private();
 
 /// Runs in a dtype that the kernels know; half types are cast on the way in and out.

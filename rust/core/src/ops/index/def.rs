@@ -75,6 +75,7 @@ pub static INDEX_SPREAD: OpDef = OpDef::kernel(
     !1,
     0,
 )
+.public("index")
 .private();
 
 pub static INDEX_PUT: OpDef = OpDef::kernel(
@@ -136,6 +137,7 @@ pub static INDEX_PUT: OpDef = OpDef::kernel(
     !3,
     0,
 )
+.public("index_put_")
 .private();
 
 fn plan(shape: &[usize], dims: &[i64], indices: &[&Tensor]) -> Result<Plan> {

@@ -25,6 +25,7 @@ pub static POSITIONS: OpDef = OpDef::new(
     Body::Dynamic { cpu: Some(find), gpu: Some(|c| one(gpu::positions(c.x(0)))) },
 )
 .no_grad("the result is an index")
+.public("nonzero")
 .private();
 
 const CHUNK: usize = 64 * 1024;

@@ -90,6 +90,7 @@ pub static SCATTER_MODE: OpDef = OpDef::kernel(
     gpu::scatter(c.x(0), c.x(1), &cut(c.x(2), c.x(1)), dim, how, &o[0])
 })
 .vjp(scatter_vjp, 0b111, 1)
+.public("scatter")
 .private();
 
 fn scatter_vjp(v: &Vjp) -> Result<Grads> {

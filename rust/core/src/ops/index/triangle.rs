@@ -147,7 +147,7 @@ pub static DIAG: OpDef = OpDef::composed(
             let attrs = [c.int(0).into(), 0i64.into(), 1i64.into()];
             one(cast::copy(&call(&view::DIAGONAL, &[c.x(0)], &attrs)?))
         }
-        n => Err(Error::runtime(format!("diag(): supports 1D or 2D tensors, got {n}D"))),
+        n => Err(Error::runtime(format!("supports 1D or 2D tensors, got {n}D"))),
     },
 );
 

@@ -50,6 +50,7 @@ pub static CLASS_LOSS: OpDef = OpDef::kernel(
 .gpu(forward)
 .vjp(vjp, 0b111, 0b110)
 .composite(compose::plain)
+.public("nll_loss")
 .private();
 
 pub static CLASS_LOSS_BACKWARD: OpDef = OpDef::kernel(

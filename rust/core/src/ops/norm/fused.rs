@@ -59,6 +59,10 @@ pub static BACKWARD: OpDef = OpDef::kernel(
 )
 .gpu(backward)
 .no_grad("a fused norm is differentiated again through its plain definition")
+.public("layer_norm")
+.public("rms_norm")
+.public("group_norm")
+.public("batch_norm")
 .private();
 
 pub static NORMALIZE: OpDef = OpDef::kernel(

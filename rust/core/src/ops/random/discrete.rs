@@ -47,6 +47,7 @@ pub static BERNOULLI: OpDef = OpDef::composed(
         Ok(smallvec![cast::to(&hit, x.dtype())?])
     },
 )
+.public("bernoulli")
 .private();
 
 /// Waits for the GPU where the probabilities lie there.
@@ -70,6 +71,7 @@ pub static EXPONENTIAL: OpDef = OpDef::composed(
     "Exponential numbers of rate lambd",
     exponential,
 )
+.public("exponential_")
 .private();
 
 fn exponential(c: &Call) -> Result<Outs> {

@@ -101,6 +101,7 @@ pub static BITS: OpDef = OpDef::kernel(
 )
 .gpu(|c, o| gpu::draw(&o[0], &gpu::WORDS, Place::of(c, 1), [0; 4]))
 .no_grad(NO_GRAD)
+.public("random_")
 .private();
 
 pub static UNIFORM: OpDef = OpDef::kernel(
@@ -130,6 +131,7 @@ pub static UNIFORM: OpDef = OpDef::kernel(
     gpu::draw(&o[0], gpu::uniform(dtype), Place::of(c, 3), params)
 })
 .no_grad(NO_GRAD)
+.public("uniform")
 .private();
 
 pub static NORMAL: OpDef = OpDef::kernel(
@@ -154,6 +156,7 @@ pub static NORMAL: OpDef = OpDef::kernel(
     gpu::draw(&o[0], gpu::normal(o[0].dtype()), Place::of(c, 3), params)
 })
 .no_grad(NO_GRAD)
+.public("normal")
 .private();
 
 pub static INT: OpDef = OpDef::kernel(
@@ -199,6 +202,7 @@ pub static INT: OpDef = OpDef::kernel(
     cast::raw_copy(&whole, &o[0])
 })
 .no_grad(NO_GRAD)
+.public("randint")
 .private();
 
 /// A permutation for the GPU is made on the CPU, because each step needs the one before.
@@ -231,6 +235,7 @@ pub static PERMUTATION: OpDef = OpDef::kernel(
 )
 .gpu(|c, o| cast::raw_copy(&cpu::permutation(o[0].numel(), Place::of(c, 1))?, &o[0]))
 .no_grad(NO_GRAD)
+.public("randperm")
 .private();
 
 /// Whether two words of a block are enough for an element.

@@ -34,6 +34,7 @@ pub static MULTINOMIAL: OpDef = OpDef::kernel(
 )
 .gpu(|c, o| gpu::multinomial(c.x(0), &o[0], c.flag(1), Place::of(c, 2)))
 .no_grad(super::NO_GRAD)
+.public("multinomial")
 .private();
 
 fn infer(c: &Call) -> Result<Specs> {

@@ -96,6 +96,7 @@ pub static CUMSUM_REVERSE: OpDef =
     })
     .gpu(|c, o| gpu::fold(c.x(0), c.int(0), Kind::AddBack, &o[0]))
     .vjp(|v| Vjp::only(call(&CUMSUM, &[&v.g(0)?], v.attrs)), 0, 0)
+    .public("cumsum")
     .private();
 
 fn from_behind(x: &Tensor, dim: i64) -> Result<Tensor> {

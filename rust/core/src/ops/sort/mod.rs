@@ -173,9 +173,7 @@ pub static MEDIAN: OpDef = OpDef::composed(
         if let Some(dim) = c.opt_int(0) {
             let n = length(x, dim)?;
             if n == 0 {
-                return Err(Error::index(
-                    "median(): expected the reduction dim to have a non-zero size",
-                ));
+                return Err(Error::index("expected the reduction dim to have a non-zero size"));
             }
             return statistic(x, n.div_ceil(2), dim, true, c.flag(1));
         }
@@ -200,7 +198,7 @@ pub static MODE: OpDef = OpDef::composed(
         let d = wrap_dim(dim, x.ndim())?;
         let n = x.shape()[d];
         if n == 0 {
-            return Err(Error::index("mode(): expected the reduction dim to have a non-zero size"));
+            return Err(Error::index("expected the reduction dim to have a non-zero size"));
         }
         let order = apply(&SORT, &[Some(x.detach())], &[d.into(), false.into()])?;
         let mut shape: Dims = smallvec![1; x.ndim()];

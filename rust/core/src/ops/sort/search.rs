@@ -72,6 +72,7 @@ pub static SEARCH: OpDef = OpDef::kernel(
     gpu::search(c.x(0), c.x(1), n, m, c.flag(0), &o[0])
 })
 .no_grad("the result is an index")
+.public("searchsorted")
 .private();
 
 /// The length of a sequence, and how many values share one.
