@@ -13,9 +13,13 @@ import statistics
 import time
 
 import numpy as np
-import torch
 
 import rubigo as rg
+
+try:
+    import torch
+except ImportError:
+    raise SystemExit("this compares with PyTorch: pip install torch") from None
 
 
 def close(a, b, rtol=1e-4, atol=1e-5):

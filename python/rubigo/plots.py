@@ -53,6 +53,9 @@ def curves(
             values = history[name]
             ax.plot(range(1, len(values) + 1), values, marker=".", label=name)
     ax.set_xlabel("epoch")
+    drawn = {name.removeprefix("val_") for name in names if name in history}
+    ax.set_ylabel(" and ".join(sorted(drawn)))
+    ax.set_title("Learning curves")
     if ax.lines:
         ax.legend()
     ax.grid(alpha=0.3)
@@ -63,7 +66,7 @@ def confusion(matrix: Any, labels: Sequence[str] | None = None, ax: Axes | None 
     """A confusion matrix as a table of shades with its counts; zeros are left empty.
 
     Args:
-        matrix: (C, C), rows are the right classes.
+        matrix: (C, C), rows are the true classes.
         labels: the classes' names; numbers when absent.
         ax: where to draw; a new figure when absent.
 
@@ -86,5 +89,6 @@ def confusion(matrix: Any, labels: Sequence[str] | None = None, ax: Axes | None 
     ax.set_xticks(range(size), names)
     ax.set_yticks(range(size), names)
     ax.set_xlabel("predicted")
-    ax.set_ylabel("right")
+    ax.set_ylabel("true")
+    ax.set_title("Confusion matrix")
     return ax
