@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # On two cores the software GPU is quickest on the calling thread.
 export LP_NUM_THREADS ?= 0
 
-.PHONY: demo test test-all build lint types rust-test py-test examples generate mutate bench clean
+.PHONY: demo test test-all build lint types rust-test py-test examples generate mutate validate bench clean
 
 $(VENV)/.made: pyproject.toml
 	python3 -m venv $(VENV)
@@ -54,11 +54,23 @@ test: lint build types rust-test py-test examples
 test-all: test
 	RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2
 	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py || exit 1; done
+	$(MAKE) validate
 	$(MAKE) mutate
 
 # Rewrites python/rubigo/_ops.py and _core.pyi from the op table.
 generate: build
 	$(PY) tests/generate.py
+
+# The GPU tests under Vulkan's validation layer (Debian: vulkan-validationlayers), synchronization included, with
+# lavapipe's own threads. Its greeting must be there, and no complaint.
+validate: $(VENV)/.tested build
+	log=$$(mktemp -d) && \
+	printf 'khronos_validation.%s\n' 'debug_action = VK_DBG_LAYER_ACTION_LOG_MSG' 'report_flags = error,warn,info' \
+	    'log_filename = stdout' 'enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT' \
+	    > $$log/vk_layer_settings.txt && \
+	env -u LP_NUM_THREADS VK_LAYER_SETTINGS_PATH=$$log VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
+	    $(PY) -m pytest -n 0 -s -q -k gpu > $$log/said; status=$$?; tail -n 3 $$log/said; [ $$status = 0 ] && \
+	grep -q createinstance-status-message $$log/said && ! grep -A 3 -E 'Validation (Error|Warning)' $$log/said
 
 bench: build
 	$(PY) benches/vs_torch.py
