@@ -10,10 +10,10 @@ use crate::layout::{Dims, coalesce};
 use crate::tensor::Tensor;
 use std::mem::MaybeUninit;
 
-/// Folds `n` consecutive elements of the compute type into one.
-pub type FoldFn = unsafe fn(n: usize, x: *const u8, out: *mut u8);
-/// `acc[i] = combine(acc[i], x[i])`.
-pub type CombineFn = unsafe fn(n: usize, acc: *mut u8, x: *const u8);
+/// Folds each of `rows` rows of `n` consecutive elements of the compute type, `step` elements apart, into one.
+pub type FoldFn = unsafe fn(rows: usize, n: usize, step: usize, x: *const u8, out: *mut u8);
+/// `acc[i] = combine(acc[i], x[i])` for `n` elements of each of `rows` rows in turn, `step` elements apart.
+pub type CombineFn = unsafe fn(rows: usize, n: usize, step: usize, acc: *mut u8, x: *const u8);
 
 #[derive(Clone, Copy)]
 pub struct Fold {
@@ -153,6 +153,17 @@ fn by_rows(
     };
     let base = partial.as_ref().map_or(out.ptr as usize, |p| p.byte_ptr() as usize);
     let grain = (GRAIN / n.min(CHUNK)).max(1);
+    if chunks == 1 && keep.0.len() <= 1 && x.dtype() == compute.native() {
+        let step = keep.1.first().copied().unwrap_or(n);
+        threads::for_range(rows, grain, &|range| {
+            // SAFETY: the rows lie inside of x, and every one has its own result.
+            unsafe {
+                let src = x.byte_ptr().add(range.start * step * size);
+                (f.fold)(range.len(), n, step, src, out.at(range.start * size));
+            }
+        });
+        return Ok(());
+    }
     threads::for_range(rows * chunks, grain, &|range| {
         let mut tile = Tile(MaybeUninit::uninit());
         for task in range {
@@ -163,7 +174,7 @@ fn by_rows(
             // SAFETY: rows and chunks partition the elements of x; every task has its own result.
             unsafe {
                 let src = loaded(x, compute, offset, 1, len, &mut tile);
-                (f.fold)(len, src, (base as *mut u8).add(task * size));
+                (f.fold)(1, len, len, src, (base as *mut u8).add(task * size));
             }
         }
     });
@@ -206,12 +217,19 @@ fn columns(
             // SAFETY: blocks and tiles partition the elements; each task has its own accumulator.
             unsafe {
                 let acc = (base as *mut u8).add((block * cols + col) * size);
+                if x.dtype() == compute.native() {
+                    let first = x.byte_ptr().add((block * ROWS * step + col) * size);
+                    std::ptr::copy_nonoverlapping(first, acc, len * size);
+                    let rows = ROWS.min(n - block * ROWS) - 1;
+                    (f.combine)(rows, len, step, acc, first.add(step * size));
+                    continue;
+                }
                 for row in block * ROWS..((block + 1) * ROWS).min(n) {
                     let src = loaded(x, compute, row * step + col, 1, len, &mut tile);
                     if row == block * ROWS {
                         std::ptr::copy_nonoverlapping(src, acc, len * size);
                     } else {
-                        (f.combine)(len, acc, src);
+                        (f.combine)(1, len, len, acc, src);
                     }
                 }
             }
@@ -245,7 +263,7 @@ unsafe fn column_tree(p: *mut u8, n: usize, step: usize, len: usize, combine: Co
         let half = live.div_ceil(2);
         for i in 0..live / 2 {
             // SAFETY: i and half + i are both below `live`.
-            unsafe { combine(len, p.add(i * step), p.add((half + i) * step)) };
+            unsafe { combine(1, len, len, p.add(i * step), p.add((half + i) * step)) };
         }
         live = half;
     }
@@ -266,63 +284,164 @@ pub trait FoldOp<T> {
     fn combine(a: T, b: T) -> T;
 }
 
-const LANES: usize = 64;
+/// Up to this length a row is folded in order, several rows side by side.
+const SHORT: usize = 16;
+/// Up to this length a row is done before more lanes than a vector has would pay.
+const MIDDLE: usize = 128;
 
 #[inline(always)]
-unsafe fn fold_lanes<T: Copy, F: FoldOp<T>>(n: usize, x: *const u8, out: *mut u8) {
-    let x = x.cast::<T>();
-    // SAFETY: the caller gives n elements and room for one result.
+unsafe fn fold_rows<T: Copy, F: FoldOp<T>>(
+    rows: usize,
+    n: usize,
+    step: usize,
+    x: *const u8,
+    out: *mut u8,
+) {
+    let (x, out) = (x.cast::<T>(), out.cast::<T>());
+    let mut row = 0;
+    // SAFETY: the caller gives `rows` rows of n elements and room for as many results.
     unsafe {
-        if n <= 16 {
-            let mut acc = F::INIT;
-            for i in 0..n {
-                acc = F::combine(acc, *x.add(i));
+        if n <= SHORT {
+            while row + 8 <= rows {
+                fold_in_order::<T, F, 8>(n, step, x.add(row * step), out.add(row));
+                row += 8;
             }
-            *out.cast::<T>() = acc;
-            return;
         }
-        let mut acc = [F::INIT; LANES];
-        let mut i = 0;
-        while i + LANES <= n {
-            for l in 0..LANES {
-                acc[l] = F::combine(acc[l], *x.add(i + l));
+        while row < rows {
+            let (x, out) = (x.add(row * step), out.add(row));
+            if n <= SHORT {
+                fold_in_order::<T, F, 1>(n, step, x, out);
+            } else if n <= MIDDLE {
+                *out = fold_lanes::<T, F, 16>(n, x);
+            } else {
+                *out = fold_lanes::<T, F, 64>(n, x);
             }
-            i += LANES;
+            row += 1;
         }
-        for l in 0..n - i {
-            acc[l] = F::combine(acc[l], *x.add(i + l));
-        }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for l in 0..width {
-                acc[l] = F::combine(acc[l], acc[l + width]);
-            }
-            width /= 2;
-        }
-        *out.cast::<T>() = acc[0];
     }
 }
 
 #[inline(always)]
-unsafe fn combine_lanes<T: Copy, F: FoldOp<T>>(n: usize, acc: *mut u8, x: *const u8) {
-    let (acc, x) = (acc.cast::<T>(), x.cast::<T>());
+unsafe fn fold_in_order<T: Copy, F: FoldOp<T>, const R: usize>(
+    n: usize,
+    step: usize,
+    x: *const T,
+    out: *mut T,
+) {
+    let mut acc = [F::INIT; R];
     for i in 0..n {
-        // SAFETY: both have n elements.
-        unsafe { *acc.add(i) = F::combine(*acc.add(i), *x.add(i)) };
+        for (r, a) in acc.iter_mut().enumerate() {
+            // SAFETY: R rows of n elements lie there.
+            *a = F::combine(*a, unsafe { *x.add(r * step + i) });
+        }
     }
+    for (r, a) in acc.into_iter().enumerate() {
+        // SAFETY: there is room for R results.
+        unsafe { *out.add(r) = a };
+    }
+}
+
+#[inline(always)]
+unsafe fn fold_lanes<T: Copy, F: FoldOp<T>, const L: usize>(n: usize, x: *const T) -> T {
+    let mut acc = [F::INIT; L];
+    let mut i = 0;
+    // SAFETY: the caller gives n elements.
+    unsafe {
+        while i + L <= n {
+            for (l, a) in acc.iter_mut().enumerate() {
+                *a = F::combine(*a, *x.add(i + l));
+            }
+            i += L;
+        }
+        while i + 16 <= n {
+            for (l, a) in acc[..16].iter_mut().enumerate() {
+                *a = F::combine(*a, *x.add(i + l));
+            }
+            i += 16;
+        }
+        for l in 0..n - i {
+            acc[l] = F::combine(acc[l], *x.add(i + l));
+        }
+    }
+    let mut width = L / 2;
+    while width > 0 {
+        for l in 0..width {
+            acc[l] = F::combine(acc[l], acc[l + width]);
+        }
+        width /= 2;
+    }
+    acc[0]
+}
+
+#[inline(always)]
+unsafe fn combine_rows<T: Copy, F: FoldOp<T>>(
+    rows: usize,
+    n: usize,
+    step: usize,
+    acc: *mut u8,
+    x: *const u8,
+) {
+    let (acc, x) = (acc.cast::<T>(), x.cast::<T>());
+    let mut i = 0;
+    // SAFETY: there are n accumulators, and rows of n elements.
+    unsafe {
+        i = strips::<T, F, 64>(rows, i, n, step, acc, x);
+        i = strips::<T, F, 16>(rows, i, n, step, acc, x);
+        i = strips::<T, F, 4>(rows, i, n, step, acc, x);
+        strips::<T, F, 1>(rows, i, n, step, acc, x);
+    }
+}
+
+/// Strips of `L` columns from column `i` on, whose accumulators stay in registers; the first column left.
+#[inline(always)]
+unsafe fn strips<T: Copy, F: FoldOp<T>, const L: usize>(
+    rows: usize,
+    mut i: usize,
+    n: usize,
+    step: usize,
+    acc: *mut T,
+    x: *const T,
+) -> usize {
+    while i + L <= n {
+        // SAFETY: columns i to i + L are below n.
+        unsafe {
+            let mut a = acc.add(i).cast::<[T; L]>().read();
+            for row in 0..rows {
+                let from = x.add(row * step + i);
+                for (l, a) in a.iter_mut().enumerate() {
+                    *a = F::combine(*a, *from.add(l));
+                }
+            }
+            acc.add(i).cast::<[T; L]>().write(a);
+        }
+        i += L;
+    }
+    i
 }
 
 macro_rules! variants {
     ($($fold:ident $combine:ident $(#[$feature:meta])?;)*) => {$(
         $(#[$feature])?
-        unsafe fn $fold<T: Copy, F: FoldOp<T>>(n: usize, x: *const u8, out: *mut u8) {
+        unsafe fn $fold<T: Copy, F: FoldOp<T>>(
+            rows: usize,
+            n: usize,
+            step: usize,
+            x: *const u8,
+            out: *mut u8,
+        ) {
             // SAFETY: passed on.
-            unsafe { fold_lanes::<T, F>(n, x, out) }
+            unsafe { fold_rows::<T, F>(rows, n, step, x, out) }
         }
         $(#[$feature])?
-        unsafe fn $combine<T: Copy, F: FoldOp<T>>(n: usize, acc: *mut u8, x: *const u8) {
+        unsafe fn $combine<T: Copy, F: FoldOp<T>>(
+            rows: usize,
+            n: usize,
+            step: usize,
+            acc: *mut u8,
+            x: *const u8,
+        ) {
             // SAFETY: passed on.
-            unsafe { combine_lanes::<T, F>(n, acc, x) }
+            unsafe { combine_rows::<T, F>(rows, n, step, acc, x) }
         }
     )*};
 }
