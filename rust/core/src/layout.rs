@@ -272,6 +272,16 @@ impl Layout {
     }
 }
 
+/// The offset of the element with this number in row-major order.
+pub fn offset_of(mut number: usize, shape: &[usize], strides: &[usize]) -> usize {
+    let mut offset = 0;
+    for d in (0..shape.len()).rev() {
+        offset += number % shape[d] * strides[d];
+        number /= shape[d];
+    }
+    offset
+}
+
 /// Merges neighbouring dimensions that every operand walks in one go; drops sizes of 1.
 /// `strides[k]` belongs to operand k. Returns the merged shape and strides.
 pub fn coalesce(shape: &[usize], strides: &[&[usize]]) -> (Dims, SmallVec<[Dims; 4]>) {

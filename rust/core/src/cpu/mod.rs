@@ -5,6 +5,7 @@ mod limits;
 pub mod map;
 pub mod math;
 pub mod reduce;
+pub mod runs;
 pub mod simd;
 pub mod threads;
 pub mod transpose;

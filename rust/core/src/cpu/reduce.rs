@@ -6,7 +6,7 @@ use crate::cpu::simd::{self, Isa};
 use crate::cpu::threads;
 use crate::dtype::Compute;
 use crate::error::Result;
-use crate::layout::{Dims, coalesce};
+use crate::layout::{Dims, coalesce, offset_of};
 use crate::tensor::Tensor;
 use std::mem::MaybeUninit;
 
@@ -269,15 +269,6 @@ unsafe fn column_tree(p: *mut u8, n: usize, step: usize, len: usize, combine: Co
     }
 }
 
-fn offset_of(mut index: usize, shape: &[usize], strides: &[usize]) -> usize {
-    let mut offset = 0;
-    for d in (0..shape.len()).rev() {
-        offset += index % shape[d] * strides[d];
-        index /= shape[d];
-    }
-    offset
-}
-
 /// How two elements become one.
 pub trait FoldOp<T> {
     const INIT: T;
@@ -343,26 +334,41 @@ unsafe fn fold_in_order<T: Copy, F: FoldOp<T>, const R: usize>(
 
 #[inline(always)]
 unsafe fn fold_lanes<T: Copy, F: FoldOp<T>, const L: usize>(n: usize, x: *const T) -> T {
-    let mut acc = [F::INIT; L];
-    let mut i = 0;
-    // SAFETY: the caller gives n elements.
+    let (mut lanes, mut four, mut rest) = ([F::INIT; L], [F::INIT; 4], F::INIT);
+    // SAFETY: the caller gives n elements, of which i are folded so far.
     unsafe {
-        while i + L <= n {
-            for (l, a) in acc.iter_mut().enumerate() {
-                *a = F::combine(*a, *x.add(i + l));
-            }
-            i += L;
-        }
-        while i + 16 <= n {
-            for (l, a) in acc[..16].iter_mut().enumerate() {
-                *a = F::combine(*a, *x.add(i + l));
-            }
-            i += 16;
-        }
-        for l in 0..n - i {
-            acc[l] = F::combine(acc[l], *x.add(i + l));
+        // Every loop has its own accumulator of a fixed width: one that is indexed freely would live in memory.
+        let i = add_blocks::<T, F, L>(&mut lanes, 0, n, x);
+        let mut i = add_blocks::<T, F, 4>(&mut four, i, n, x);
+        while i < n {
+            rest = F::combine(rest, *x.add(i));
+            i += 1;
         }
     }
+    F::combine(halved::<T, F, L>(lanes), F::combine(halved::<T, F, 4>(four), rest))
+}
+
+/// Folds whole blocks from element `i` on into the lanes; where it stopped.
+#[inline(always)]
+unsafe fn add_blocks<T: Copy, F: FoldOp<T>, const L: usize>(
+    acc: &mut [T; L],
+    mut i: usize,
+    n: usize,
+    x: *const T,
+) -> usize {
+    while i + L <= n {
+        for (l, a) in acc.iter_mut().enumerate() {
+            // SAFETY: i + l is below n.
+            *a = F::combine(*a, unsafe { *x.add(i + l) });
+        }
+        i += L;
+    }
+    i
+}
+
+/// Lanes folded in halves.
+#[inline(always)]
+fn halved<T: Copy, F: FoldOp<T>, const L: usize>(mut acc: [T; L]) -> T {
     let mut width = L / 2;
     while width > 0 {
         for l in 0..width {

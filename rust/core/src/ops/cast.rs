@@ -4,7 +4,7 @@ use super::{Attr, Call, OpDef, Spec};
 use crate::apply::call;
 use crate::autograd::Vjp;
 use crate::cpu::map::{self, In, Out};
-use crate::cpu::transpose;
+use crate::cpu::{runs, transpose};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::{Dims, Layout, show};
@@ -226,13 +226,18 @@ fn cpu_copy(src: &Tensor, dst: &Tensor) {
         });
         return;
     }
-    if src.dtype() == dst.dtype() && dst.is_contiguous() && n > 0 {
+    if src.dtype() == dst.dtype() && n > 0 {
         let size = src.dtype().size();
-        // Dimensions that stay together are one; the destination has no gaps.
-        let dst_strides = crate::layout::contiguous_strides(dst.shape());
-        let (shape, strides) = crate::layout::coalesce(dst.shape(), &[src.strides(), &dst_strides]);
-        // SAFETY: both are valid for the shape; the callers rule out overlap.
-        if unsafe { transpose::copy(&shape, src.byte_ptr(), &strides[0], dst.byte_ptr(), size) } {
+        let (from, to) = (src.byte_ptr(), dst.byte_ptr());
+        // Dimensions that stay together are one.
+        let (shape, strides) =
+            crate::layout::coalesce(dst.shape(), &[src.strides(), dst.strides()]);
+        // SAFETY: both are valid for the shape; the callers rule out partial overlap.
+        let done = unsafe {
+            runs::copy(&shape, from, &strides[0], to, &strides[1], size)
+                || dst.is_contiguous() && transpose::copy(&shape, from, &strides[0], to, size)
+        };
+        if done {
             return;
         }
     }

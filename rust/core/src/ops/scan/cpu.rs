@@ -9,21 +9,41 @@ use crate::ops::index::{Ptr, dense};
 use crate::tensor::Tensor;
 use crate::with_dtype;
 
-/// Lines that are walked side by side.
-const LINES: usize = 32;
+/// Lines that are walked side by side: neighbours in memory are a vector, others hide each other's waits.
+const NEIGHBOURS: usize = 32;
+const APART: usize = 8;
 const GRAIN: usize = 16 * 1024;
 
-/// Calls `f` with the first element and the number of each group of neighbouring lines.
-fn groups(e: Extent, f: &(dyn Fn(usize, usize) + Sync)) {
-    let cuts = e.inner.div_ceil(LINES);
+/// Lines of one walk: where the first begins, how many there are and how far apart.
+struct Group {
+    first: usize,
+    lines: usize,
+    apart: usize,
+}
+
+/// Calls `f` with groups of lines that make up the whole.
+fn groups(e: Extent, f: &(dyn Fn(&Group) + Sync)) {
     if e.n * e.inner * e.outer == 0 {
         return;
     }
-    let size = e.n * e.inner.min(LINES);
+    if e.inner == 1 {
+        let count = e.outer.div_ceil(APART);
+        threads::for_range(count, (GRAIN / (e.n * APART)).max(1), &|range| {
+            for g in range {
+                let line = g * APART;
+                let lines = (e.outer - line).min(APART);
+                f(&Group { first: line * e.n, lines, apart: e.n });
+            }
+        });
+        return;
+    }
+    let cuts = e.inner.div_ceil(NEIGHBOURS);
+    let size = e.n * e.inner.min(NEIGHBOURS);
     threads::for_range(e.outer * cuts, (GRAIN / size).max(1), &|range| {
         for g in range {
-            let column = g % cuts * LINES;
-            f(g / cuts * e.n * e.inner + column, (e.inner - column).min(LINES));
+            let column = g % cuts * NEIGHBOURS;
+            let first = g / cuts * e.n * e.inner + column;
+            f(&Group { first, lines: (e.inner - column).min(NEIGHBOURS), apart: 1 });
         }
     });
 }
@@ -63,20 +83,46 @@ fn lines<T: Element, A: Copy + Send + Sync>(
     store: impl Fn(A) -> T + Sync,
     f: impl Fn(A, A) -> A + Sync,
 ) {
-    groups(e, &|start, width| {
-        let mut acc = [init; LINES];
-        for step in 0..e.n {
-            let i = if kind == Kind::AddBack { e.n - 1 - step } else { step };
-            let at = start + i * e.inner;
-            for (k, a) in acc[..width].iter_mut().enumerate() {
-                // SAFETY: the line lies inside both tensors; each group writes its own lines.
-                unsafe {
-                    *a = f(*a, load(*from.get().add(at + k)));
-                    *to.get().add(at + k) = store(*a);
-                }
+    groups(e, &|g| {
+        // Full groups have a fixed width, so that their loops unroll and their sums stay in registers.
+        match (g.apart, g.lines) {
+            (1, NEIGHBOURS) => {
+                walk::<T, A, NEIGHBOURS>(e, g, from, to, kind, init, &load, &store, &f);
             }
+            (_, APART) => walk::<T, A, APART>(e, g, from, to, kind, init, &load, &store, &f),
+            _ => (0..g.lines).for_each(|line| {
+                let one = Group { first: g.first + line * g.apart, lines: 1, apart: 1 };
+                walk::<T, A, 1>(e, &one, from, to, kind, init, &load, &store, &f);
+            }),
         }
     });
+}
+
+#[inline(always)]
+fn walk<T: Element, A: Copy, const W: usize>(
+    e: Extent,
+    g: &Group,
+    from: Ptr<T>,
+    to: Ptr<T>,
+    kind: Kind,
+    init: A,
+    load: &impl Fn(T) -> A,
+    store: &impl Fn(A) -> T,
+    f: &impl Fn(A, A) -> A,
+) {
+    let mut acc = [init; W];
+    for step in 0..e.n {
+        let i = if kind == Kind::AddBack { e.n - 1 - step } else { step };
+        let at = g.first + i * e.inner;
+        for (k, a) in acc.iter_mut().enumerate() {
+            let at = at + k * g.apart;
+            // SAFETY: the line lies inside both tensors; each group writes its own lines.
+            unsafe {
+                *a = f(*a, load(*from.get().add(at)));
+                *to.get().add(at) = store(*a);
+            }
+        }
+    }
 }
 
 pub fn extreme(x: &Tensor, dim: i64, kind: Kind, values: &Tensor, indices: &Tensor) -> Result<()> {
@@ -89,8 +135,9 @@ pub fn extreme(x: &Tensor, dim: i64, kind: Kind, values: &Tensor, indices: &Tens
 
 #[allow(clippy::eq_op)]
 fn run<T: Element>(e: Extent, from: Ptr<T>, values: Ptr<T>, indices: Ptr<i64>, kind: Kind) {
-    groups(e, &|start, width| {
-        for k in start..start + width {
+    groups(e, &|g| {
+        for line in 0..g.lines {
+            let k = g.first + line * g.apart;
             // SAFETY: the line lies inside all three tensors; each group writes its own lines.
             unsafe {
                 let mut best = *from.get().add(k);
