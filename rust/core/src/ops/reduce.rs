@@ -312,10 +312,11 @@ fn arg_extreme(c: &Call, out: &Tensor, extreme: &'static OpDef) -> Result<()> {
             for i in range {
                 // SAFETY: `rows` has count * n elements, the others count.
                 unsafe {
-                    let row = std::slice::from_raw_parts((from as *const T).add(i * n), n);
+                    let row = (from as *const T).add(i * n);
                     let best = *(want as *const T).add(i);
                     #[allow(clippy::eq_op)]
-                    let found = row.iter().position(|&v| v == best || (best != best && v != v));
+                    let hit = |v: T| v == best || (best != best && v != v);
+                    let found = (0..n).find(|&k| hit(*row.add(k)));
                     *(to as *mut i64).add(i) = found.unwrap_or(0) as i64;
                 }
             }

@@ -296,7 +296,7 @@ pub(crate) fn log_lanes<T: Real, M: Math<T>>(v: &mut Block<T>) {
 }
 
 /// Rows of at most so many elements are turned into columns.
-pub(crate) const SHORT: usize = 16;
+pub(crate) const SHORT: usize = 32;
 pub(crate) type Tile<T> = [Block<T>; SHORT];
 
 /// Up to LANES rows of `n` <= SHORT elements as columns.
