@@ -1,6 +1,7 @@
 //! The one way any op runs: check, infer, pick the kernel by device, run, record.
 
 use crate::autograd;
+use crate::cpu::scratch;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::mode;
@@ -44,12 +45,13 @@ fn run(call: &Call) -> Result<Outs> {
             for spec in &specs {
                 outs.push(Tensor::empty(&spec.shape, spec.dtype, device)?);
             }
-            on_one_device(call, device, |call| kernel(call, &outs))?;
+            on_one_device(call, device, |call| scratch::catch(|| kernel(call, &outs)))?;
             outs
         }
         Body::Dynamic { cpu, gpu } => {
             let device = target_device(call)?;
-            on_one_device(call, device, pick(call.op, device, cpu, gpu)?)?
+            let kernel = pick(call.op, device, cpu, gpu)?;
+            on_one_device(call, device, |call| scratch::catch(|| kernel(call)))?
         }
     };
     #[cfg(feature = "mutate")]

@@ -6,6 +6,7 @@ pub mod map;
 pub mod math;
 pub mod reduce;
 pub mod runs;
+pub mod scratch;
 pub mod simd;
 pub mod threads;
 pub mod transpose;

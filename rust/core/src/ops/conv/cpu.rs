@@ -17,7 +17,6 @@ pub(crate) mod layout;
 mod plan;
 mod plane;
 mod rows;
-pub(crate) mod scratch;
 mod tile;
 mod transpose;
 mod weight;

@@ -3,7 +3,7 @@
 
 use super::gemm::{Output, Pack, Par, Shared, Strided, TASK_FLOPS, par_or_here};
 use super::kernels::{Kernels, Real, Tile};
-use super::scratch::Scratch;
+use crate::cpu::scratch;
 use crate::cpu::simd::isa;
 use std::mem::MaybeUninit;
 
@@ -69,8 +69,8 @@ pub unsafe fn gemm_with<T: Real, A: Pack<T>, B: Pack<T>>(
         (Some(_), _) => nr * ks,
         (None, _) => nb.next_multiple_of(nr) * ks,
     };
-    let scratch = Scratch::take::<T>(a_len + b_len);
-    let b_packed = scratch.ptr::<T>();
+    let panels = scratch::take::<T>(a_len + b_len);
+    let b_packed = panels.ptr().cast::<T>();
     // SAFETY: inside the scratch.
     let a_packed = unsafe { b_packed.add(b_len) };
 
@@ -108,7 +108,6 @@ pub unsafe fn gemm_with<T: Real, A: Pack<T>, B: Pack<T>>(
             }
         }
     }
-    scratch.keep();
 }
 
 /// Room for one panel of B on the stack.

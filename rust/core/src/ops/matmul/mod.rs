@@ -10,7 +10,6 @@ mod kernels_thin;
 mod lanes;
 mod pack;
 mod product;
-mod scratch;
 mod small;
 #[cfg(test)]
 mod tests;

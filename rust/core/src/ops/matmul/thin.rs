@@ -3,7 +3,7 @@
 
 use super::gemm::{Gemm, Par, Real, Shared, TASK_FLOPS, par_or_here};
 use super::kernels::{self, AXPY_ROWS};
-use super::scratch::Scratch;
+use crate::cpu::scratch;
 use crate::cpu::simd::isa;
 use std::mem::MaybeUninit;
 
@@ -91,9 +91,9 @@ pub(super) unsafe fn thin<T: Real>(g: &Gemm<T>, par: Par<'_>) -> bool {
 impl<T: Real> Thin<T> {
     unsafe fn run(mut self, by_dots: bool, par: Par<'_>) {
         // The dot kernel wants x contiguous along k.
-        let scratch = (by_dots && self.x_ks != 1).then(|| Scratch::take::<T>(self.rows * self.k));
+        let scratch = (by_dots && self.x_ks != 1).then(|| scratch::take::<T>(self.rows * self.k));
         if let Some(scratch) = &scratch {
-            let copy = scratch.ptr::<T>();
+            let copy = scratch.ptr().cast::<T>();
             for r in 0..self.rows {
                 for p in 0..self.k {
                     // SAFETY: the scratch holds rows * k elements; x is the caller's.
@@ -139,9 +139,6 @@ impl<T: Real> Thin<T> {
                 }
             }
         });
-        if let Some(scratch) = scratch {
-            scratch.keep();
-        }
     }
 
     unsafe fn finish(&self, sums: *const T, chunk: usize, first: usize, cols: usize) {

@@ -5,7 +5,8 @@ use super::layout::{Window, fill, pack_band};
 use super::plan::{Pass, Plan};
 use super::tile::{MAX_MR, Run, Tile};
 use super::transpose::Transpose;
-use super::{Elem, scratch, share};
+use super::{Elem, share};
+use crate::cpu::scratch;
 use crate::ops::matmul::gemm::Par;
 
 /// Longest k per pass over the output pixels: a panel of that length stays in the first-level cache.

@@ -3,7 +3,8 @@
 use super::layout::{Window, fill, pack_plane};
 use super::plan::Plan;
 use super::rows::{Dots, Rows};
-use super::{ConvShape, Elem, scratch, share, task_count};
+use super::{ConvShape, Elem, share, task_count};
+use crate::cpu::scratch;
 use crate::ops::matmul::gemm::Par;
 
 /// Elements of a plane that are worked on at a time, about.

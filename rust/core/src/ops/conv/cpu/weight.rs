@@ -5,7 +5,8 @@ use super::kernels::Kernels;
 use super::layout::{Window, fill, pack_band};
 use super::tile::{MAX_MR, Run, Tile};
 use super::transpose::Transpose;
-use super::{ConvShape, Elem, scratch, share, task_count};
+use super::{ConvShape, Elem, share, task_count};
+use crate::cpu::scratch;
 use crate::ops::matmul::gemm::Par;
 
 /// Output pixels per band: the gradients of a band are one panel.

@@ -4,10 +4,10 @@
 //! outputs read neighbouring elements whatever the stride, and no tap needs a check.
 
 use super::{Divisor, Elem, PoolShape};
+use crate::cpu::scratch;
 use crate::cpu::simd::{Isa, isa};
 use crate::ops::conv::cpu::lanes::Lanes;
 use crate::ops::conv::cpu::layout::{Window, pack_plane};
-use crate::ops::conv::cpu::scratch;
 
 /// Slack for the whole vectors of any instruction set.
 const SLACK: usize = 64;
