@@ -316,7 +316,7 @@ fn collect(
         let py = object.py();
         match t.dtype() {
             DType::Bool => {
-                flat::<bool>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v)))
+                flat::<bool>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v)));
             }
             DType::U64 => flat::<u64>(py, &t)?.into_iter().for_each(|v| out.push_big(v.into())),
             d if d.is_int() => {

@@ -181,18 +181,17 @@ impl<'a> Call<'a> {
             .iter()
             .filter(|p| matches!(p.kind, ParamKind::Tensor | ParamKind::Tensors))
             .collect();
-        let mut out = String::new();
+        let mut places: Vec<String> = Vec::new();
         for (i, t) in self.inputs.iter().enumerate() {
             let Some(t) = t else { continue };
-            let verb = if out.is_empty() { "is on" } else { "on" };
-            let comma = if out.is_empty() { "" } else { ", " };
+            let verb = if places.is_empty() { "is on" } else { "on" };
             let name = match names[..] {
                 [only] if only.kind == ParamKind::Tensors => format!("{}[{i}]", only.name),
                 _ => names.get(i).map_or_else(|| format!("operand {i}"), |p| p.name.to_string()),
             };
-            out += &format!("{comma}{name} {verb} {}", t.device());
+            places.push(format!("{name} {verb} {}", t.device()));
         }
-        out
+        places.join(", ")
     }
 
     /// The device all inputs share; 0-d CPU tensors may accompany GPU ones.

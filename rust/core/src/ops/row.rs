@@ -145,10 +145,8 @@ fn numbers_beyond(
     for (i, t) in call.tensors().enumerate() {
         let Some(n) = t.as_number() else { continue };
         match row.class {
-            Class::Masked => {
-                if dtype.is_int() {
-                    n.exact(dtype)?;
-                }
+            Class::Masked if dtype.is_int() => {
+                n.exact(dtype)?;
             }
             Class::Compare => {
                 if let (Some(v), Some((lo, hi))) = (n.as_int(), dtype.int_range())
