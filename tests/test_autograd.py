@@ -1034,9 +1034,19 @@ def test_a_long_chain_of_gradients_is_dropped():
         x.grad = x
 
 
-PIECEWISE = (
-    "relu relu6 hardtanh leaky_relu hardswish softshrink hardshrink elu selu celu abs"
-).split()
+PIECEWISE = [
+    "relu",
+    "relu6",
+    "hardtanh",
+    "leaky_relu",
+    "hardswish",
+    "softshrink",
+    "hardshrink",
+    "elu",
+    "selu",
+    "celu",
+    "abs",
+]
 
 
 @pytest.mark.parametrize("name", PIECEWISE)
@@ -1052,3 +1062,55 @@ def test_gradients_of_piecewise_functions_go_on(name, device):
         (h,) = lib.autograd.grad(g.sum(), x)
         found.append((g.tolist(), (x.detach() + h).tolist()))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["view", "slice", "mixed"])
+def test_writes_into_deep_chains_of_views(kind, device):
+    """A write does not go through the whole chain: 2,000 writes would take many seconds."""
+
+    def run(t, depth, **on):
+        x = t.ones(4096, **on).requires_grad_()
+        y = x * 1
+        v = y
+        for i in range(depth):
+            if kind == "slice" or (kind == "mixed" and i % 3 == 0):
+                v = v[1:] if v.ndim == 1 else v.t()
+            elif v.ndim == 1 and v.numel() % 2 == 0:
+                v = v.view(2, -1)
+            else:
+                v = v.reshape(-1) if kind == "view" else v[0] if v.ndim == 2 else v[1:]
+            v.mul_(1.01)
+        y.square().sum().backward()
+        return x.grad
+
+    want = run(torch, 20)
+    got = run(rg, 20, device=device)
+    assert rg.allclose(got.cpu(), rg.from_numpy(want.numpy()), rtol=1e-5)
+    if device == "cpu":
+        start = time.perf_counter()
+        run(rg, 500)
+        short = time.perf_counter() - start
+        start = time.perf_counter()
+        run(rg, 2000)
+        # Four times the writes: 16 times the time where each goes through the whole chain.
+        assert time.perf_counter() - start < 9 * short + 0.2
+
+
+def test_second_gradients_through_a_deep_view():
+    x = rg.ones(64, requires_grad=True, dtype=rg.float64)
+    y = x * x
+    v = y
+    for _ in range(20):
+        v = v[1:]
+    v.mul_(x[:44])
+    (g,) = rg.autograd.grad(y.square().sum(), x, create_graph=True)
+    (h,) = rg.autograd.grad(g.sum(), x)
+    a = torch.ones(64, requires_grad=True, dtype=torch.float64)
+    b = a * a
+    w = b
+    for _ in range(20):
+        w = w[1:]
+    w.mul_(a[:44])
+    (g2,) = torch.autograd.grad(b.square().sum(), a, create_graph=True)
+    (h2,) = torch.autograd.grad(g2.sum(), a)
+    assert g.tolist() == g2.tolist() and h.tolist() == h2.tolist()

@@ -1,6 +1,7 @@
 """Where Python meets the core: waits, signals, memory lent and borrowed."""
 
 import signal
+import sys
 import threading
 import time
 
@@ -145,7 +146,123 @@ def test_the_largest_integers():
     assert rg.full((2,), most, dtype=rg.uint64).tolist() == [most, most]
     assert rg.full_like(rg.zeros(2, dtype=rg.uint64), most).tolist() == [most, most]
     assert rg.zeros(2, dtype=rg.uint64).fill_(most).tolist() == [most, most]
-    with pytest.raises(OverflowError):
+    with pytest.raises(RuntimeError, match="without overflow"):
         rg.full((2,), most)
-    with pytest.raises(OverflowError):
+    with pytest.raises(RuntimeError, match="without overflow"):
         rg.zeros(2, dtype=rg.int64).fill_(most)
+
+
+def lets_others_in(call):
+    """Whether a thread that counts gets a turn during the call: no other way leads to one."""
+    count, stop = 0, False
+
+    def run():
+        nonlocal count
+        while not stop:
+            count += 1
+            time.sleep(0)
+
+    before = sys.getswitchinterval()
+    thread = threading.Thread(target=run)
+    sys.setswitchinterval(1000)
+    try:
+        thread.start()
+        while not count:
+            time.sleep(0)
+        for _ in range(20):
+            seen = count
+            call()
+            if count > seen:
+                return True
+        return False
+    finally:
+        stop = True
+        sys.setswitchinterval(before)
+        thread.join()
+
+
+def test_the_counting_thread_waits_its_turn():
+    x = rg.ones(3)
+    assert not lets_others_in(lambda: x + 1)
+    assert not lets_others_in(lambda: sum(range(100_000)))
+
+
+BIG = 3_000_000
+# What is made before, and what is done with it: results larger than the arguments, too.
+WORK = {
+    "normal": (lambda: (rg.zeros(BIG), rg.ones(BIG)), rg.normal),
+    "normal_": (lambda: [rg.empty(BIG)], lambda x: x.normal_()),
+    "random_": (lambda: [rg.empty(BIG)], lambda x: x.random_()),
+    "expand and copy": (lambda: [rg.ones(1).expand(BIG)], lambda x: x.clone()),
+    "repeat": (lambda: [rg.ones(1)], lambda x: x.repeat(BIG)),
+    "tile": (lambda: [rg.ones(3)], lambda x: x.tile((BIG // 3,))),
+    "broadcast": (lambda: (rg.ones(2000, 1), rg.ones(1, 2000)), lambda a, b: a + b),
+    "outer": (lambda: (rg.ones(2000), rg.ones(2000)), rg.outer),
+    "one_hot": (
+        lambda: [rg.zeros(2, dtype=rg.int64)],
+        lambda x: rg.nn.functional.one_hot(x, BIG),
+    ),
+    "pad": (lambda: [rg.ones(1)], lambda x: rg.nn.functional.pad(x, (BIG, BIG))),
+    "arange": (list, lambda: rg.arange(BIG)),
+    "full": (list, lambda: rg.full((BIG,), 3.0)),
+    "eye": (list, lambda: rg.eye(2000)),
+    "tril_indices": (list, lambda: rg.tril_indices(1500, 1500)),
+    "index": (lambda: (rg.ones(1), rg.zeros(BIG, dtype=rg.int64)), lambda x, i: x[i]),
+    "tensor": (lambda: [np.ones(BIG)], rg.tensor),
+    "bools": (lambda: [np.ones(BIG, bool)], rg.from_numpy),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_other_threads_run_during_work(name):
+    prepare, work = WORK[name]
+    given = prepare()
+    assert lets_others_in(lambda: work(*given))
+
+
+READS = {
+    "item": lambda x, i: x.item(),
+    "bool": lambda x, i: bool(x),
+    "tensor": lambda x, i: rg.tensor([x, x]),
+    "index": lambda x, i: THREE[i],
+    "set": lambda x, i: THREE.__setitem__(i, 2),
+    "int": lambda x, i: THREE.select(0, i),
+}
+THREE = rg.ones(3)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_other_threads_run_during_waits(name, gpu):
+    x, i = rg.tensor(1.5, device=gpu), rg.tensor(1, device=gpu)
+    assert lets_others_in(lambda: READS[name](x, i))
+
+
+def test_an_exception_is_raised_once():
+    """What a hook raised does not come up again with a later error."""
+    x = rg.ones(2, requires_grad=True)
+    x.register_hook(lambda g: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            (x * 2).sum().backward()
+    with pytest.raises(RuntimeError, match="grad can be implicitly created only"):
+        rg.ones(2, requires_grad=True).mul(2).backward()
+
+
+def test_an_exception_that_was_swallowed_stays_away():
+    y = rg.ones(2, requires_grad=True)
+
+    def inner(g):
+        with rg.enable_grad():
+            z = rg.ones(2, requires_grad=True)
+            z.register_hook(lambda g: [][1])
+            with pytest.raises(IndexError):
+                (z * 2).sum().backward()
+
+    y.register_hook(inner)
+    (y * 2).sum().backward()
+    with pytest.raises(RuntimeError, match="scalar outputs"):
+        rg.ones(2, requires_grad=True).mul(2).backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        s = (y * y).sum()
+        s.backward()
+        s.backward()

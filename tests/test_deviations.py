@@ -61,6 +61,37 @@ def test_integers_out_of_range():
             rg.tensor([value], dtype=rg.uint8)
 
 
+def test_uint64_numbers():
+    x = rg.zeros(2, dtype=rg.uint64)
+    x[0] = 2**63
+    assert (x >= 2**63).tolist() == [True, False] and (x + 2**63).tolist() == [0, 2**63]
+
+
+def test_numbers_beyond_halves():
+    x = rg.zeros(2, dtype=rg.float16)
+    with pytest.raises(RuntimeError, match="without overflow"):
+        x[0] = 2**31
+    assert rg.where(x == 0, x, 2**31).tolist() == [0, 0]
+    assert rg.where(x != 0, x, 2**31).isinf().all()
+
+
+def test_arrays_without_a_view():
+    a = np.arange(3.0)
+    for array in (a[::-1], a.astype(">f8")):
+        t = rg.from_numpy(array)
+        assert t.tolist() == array.tolist()
+        t.zero_()
+    assert a.tolist() == [0, 1, 2]
+
+
+def test_fewer_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        float(weight(1.0) * 2)
+        rg.tensor(rg.ones(2))
+        assert rg.ones(1).var().isnan()
+
+
 def test_numpy_scalars():
     assert rg.tensor([np.float64(1), np.float64(2)]).dtype is rg.float32
     assert rg.tensor([np.int32(1)]).dtype is rg.int64

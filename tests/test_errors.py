@@ -1,6 +1,7 @@
 """What a wrong call is told: the right exception, the op or the layer, shapes, the way out."""
 
 import inspect
+import warnings
 
 import pytest
 
@@ -210,6 +211,16 @@ def test_mixed_devices(gpu):
         with pytest.raises((RuntimeError, TypeError)) as caught:
             call()
         has(str(caught.value), "cpu", "gpu")
+    for call, places in (
+        (
+            lambda: a + b,
+            "add: expected all tensors on one device, but input is on cpu, other on gpu",
+        ),
+        (lambda: b.mul(a), "input is on gpu, other on cpu"),
+        (lambda: rg.where(a > 0, b, b), "condition is on cpu, input on gpu, other on gpu"),
+        (lambda: rg.cat([b, a]), "tensors[0] is on gpu, tensors[1] on cpu"),
+    ):
+        has(raised(RuntimeError, call), places, '.to("gpu")')
     assert (b + rg.tensor(1.0)).tolist() == [2, 2]
     model = nn.Sequential(nn.Linear(2, 2)).to(gpu)
     with pytest.raises((RuntimeError, TypeError)) as caught:
@@ -437,3 +448,63 @@ def test_what_is_no_tensor_is_a_type_error(function, argument):
 def test_broadcast_tensors_takes_tensors():
     with pytest.raises(TypeError, match="broadcast_tensors: expected a Tensor, got list"):
         rg.broadcast_tensors(rg.ones(2), [1.0])
+
+
+@pytest.mark.parametrize(
+    "kind, gradients, text",
+    [
+        (RuntimeError, lambda g: g, "Mul3: backward returned 1 gradients, expected 2"),
+        (RuntimeError, lambda g: (g, g, g), "Mul3: backward returned 3 gradients, expected 2"),
+        (rg.ShapeError, lambda g: (g, rg.ones(5)), "shape (5,) for input 1, which has shape (3,)"),
+        (rg.ShapeError, lambda g: (g[:1], g), "shape (1,) for input 0, which has shape (3,)"),
+        (
+            TypeError,
+            lambda g: (g, 1.0),
+            "Mul3: backward must return Tensors or None, but gradient 1 is a float",
+        ),
+    ],
+)
+def test_gradients_of_a_function_that_do_not_fit(kind, gradients, text):
+    class Mul3(rg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x * y
+
+        @staticmethod
+        def backward(ctx, g):
+            return gradients(g)
+
+    x, y = rg.ones(3, requires_grad=True), rg.ones(3, requires_grad=True)
+    out = Mul3.apply(x, y).sum()
+    has(raised(kind, out.backward), text)
+
+
+def test_a_larger_gradient_is_summed_as_in_pytorch():
+    class Wide(rg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g.expand(2, 3)
+
+    x = rg.ones(3, requires_grad=True)
+    Wide.apply(x).sum().backward()
+    assert x.grad.tolist() == [2, 2, 2]
+
+
+def test_warnings_that_save_an_hour():
+    x = rg.ones(2, requires_grad=True)
+    y = x * 2
+    with pytest.warns(UserWarning, match="no leaf"):
+        assert y.grad is None
+    with pytest.warns(UserWarning, match="no gradient reaches"):
+        rg.tensor(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y.retain_grad()
+        assert y.retains_grad and y.grad is None and x.grad is None and not x.retains_grad
+        y.sum().backward()
+        assert y.grad.tolist() == [1, 1]
+        rg.tensor(x.detach())

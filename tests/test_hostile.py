@@ -89,6 +89,32 @@ MALICIOUS = {
         {"__metadata__": {"rubigo": '{"version":1,"tree":["dict",[["a"]]]}'}}
     ),
     "structure that is a number": raw({"__metadata__": {"rubigo": "7"}}),
+    **{
+        f"structure {note}": raw({"w": tensor(), "__metadata__": {"rubigo": note}}, b"\0" * 8)
+        for note in (
+            '{"version":true,"tree":1}',
+            '{"version":1.0,"tree":1}',
+            '{"version":1,"tree":1,"more":2}',
+            '{"version":1,"version":1,"tree":1}',
+            '{"version":1,"tree":["list","ab"]}',
+            '{"version":1,"tree":["tuple","ab"]}',
+            '{"version":1,"tree":["list",{"a":1}]}',
+            '{"version":1,"tree":["list",[1],2]}',
+            '{"version":1,"tree":["dict",["ab","cd"]]}',
+            '{"version":1,"tree":["dict",[["a",1],["a",2]]]}',
+            '{"version":1,"tree":["dict",[[1.5,1]]]}',
+            '{"version":1,"tree":["dict",[[true,1]]]}',
+            '{"version":1,"tree":["float","x"]}',
+            '{"version":1,"tree":["float",1]}',
+            '{"version":1,"tree":1e999}',
+            '{"version":1,"tree":NaN}',
+            '{"version":1,"tree":' + "9" * 5000 + "}",
+            '{"version":1,"tree":["tensor",["w"],true]}',
+            '{"version":1,"tree":["tensor","w","yes"]}',
+            '{"version":1,"tree":["tensor"]}',
+            '{"version":1,"tree":[]}',
+        )
+    },
     "structure nested too deep": raw(
         {
             "__metadata__": {
@@ -119,6 +145,15 @@ def test_files_that_lie(name, tmp_path):
         rg.load(path)
     assert str(path) in str(caught.value)
     assert time.perf_counter() - start < 2
+
+
+def test_files_hold_64_dimensions(tmp_path):
+    path = tmp_path / "x"
+    rg.save(rg.ones([1] * 64), path)
+    assert rg.load(path).shape == (1,) * 64
+    with pytest.raises(ValueError, match="has 65 dimensions, a file holds up to 64"):
+        rg.save({"a": rg.ones([1] * 65)}, path)
+    assert rg.load(path).ndim == 64
 
 
 def test_every_truncation_of_a_good_file(tmp_path):

@@ -90,7 +90,8 @@ def test_tensor_from_numpy_keeps_the_dtype_and_copies():
 
 def test_tensor_takes_tensors_and_lists_of_tensors():
     x = rg.tensor([1.0, 2.0], requires_grad=True)
-    y = rg.tensor(x)
+    with pytest.warns(UserWarning, match="no gradient reaches"):
+        y = rg.tensor(x)
     assert not y.requires_grad and y.data_ptr() != x.data_ptr()
     assert rg.tensor([rg.tensor(1), rg.tensor(2)]).tolist() == [1, 2]
     assert rg.tensor([rg.tensor([1, 2]), [3, 4]]).tolist() == [[1, 2], [3, 4]]
@@ -543,6 +544,33 @@ def test_deepcopy():
     assert type(copy.deepcopy(Tagged([1.0]))) is Tagged
     a, b = copy.deepcopy([x, x])
     assert a is b
+
+
+def test_deep_copies_share_memory_as_their_originals_do(device):
+    a = rg.arange(12.0, device=device).view(3, 4)
+    for made in (
+        [a, a.view(-1)],
+        [a.view(-1)[2:5], a],
+        [a.t(), a[1:, ::2], a],
+        {"x": a, "y": a[0]},
+    ):
+        copied = copy.deepcopy(made)
+        pairs = zip(
+            *(m.values() if isinstance(m, dict) else m for m in (made, copied)), strict=True
+        )
+        pairs = list(pairs)
+        for old, new in pairs:
+            assert new.equal(old) and new.stride() == old.stride() and not new._shares_memory(old)
+        assert all(new._shares_memory(pairs[0][1]) for _, new in pairs)
+        pairs[-1][1].zero_()
+        wanted = copy.deepcopy(made)
+        (list(wanted.values()) if isinstance(wanted, dict) else wanted)[-1].zero_()
+        again = wanted.values() if isinstance(wanted, dict) else wanted
+        assert all(new.equal(w) for (_, new), w in zip(pairs, again, strict=True))
+    assert a.equal(rg.arange(12.0, device=device).view(3, 4))
+    one, two = copy.deepcopy([a[0].detach(), a[2].detach()])
+    assert one.tolist() == [0, 1, 2, 3] and two.tolist() == [8, 9, 10, 11]
+    assert not copy.deepcopy(a)._shares_memory(copy.deepcopy(a))
 
 
 def test_deepcopy_and_pickle_keep_tied_weights():

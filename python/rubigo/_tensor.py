@@ -344,8 +344,6 @@ def fill_(self: Tensor, value: _Operand) -> Tensor:
     """Writes one value into every element."""
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"fill_ takes a number or a 0-d tensor, got shape {value.shape}")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        value = _core.tensor(value, dtype=self.dtype)
     _core.write(self, value)
     return self
 
@@ -574,6 +572,22 @@ def _copy(self: Tensor) -> Tensor:
     return out
 
 
+def _copied(t: Tensor, base: Tensor | None, memo: dict[Any, Any]) -> Tensor:
+    """A copy that shares its memory with the other copies of this memory that `memo` knows."""
+    if not t.numel():
+        return t.clone()
+    copies = memo.setdefault(("rubigo memory", t._memory_id()), [])
+    for start, copy in copies:
+        out = t._in_copy(start, copy)
+        if out is not None:
+            return out
+    # Of all that the tensor is a view of: other views may follow.
+    start, copy = (t if base is None else base)._copy_memory()
+    copies.append((start, copy))
+    out = t._in_copy(start, copy)
+    return t.clone() if out is None else out
+
+
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     found = memo.get(id(self))
     if found is not None:
@@ -585,7 +599,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         )
     from copy import deepcopy
 
-    out = self.detach().clone()
+    out = _copied(self.detach(), self._base, memo)
     if type(self) is not Tensor:
         out = out.as_subclass(type(self))
     memo[id(self)] = out
@@ -612,10 +626,6 @@ def _dlpack(
 
 def _dlpack_device(self: Tensor) -> tuple[int, int]:
     return (1, 0)
-
-
-def _retains_grad(self: Tensor) -> bool:
-    return self.grad_fn is not None and self.grad is not None
 
 
 def _attach() -> None:
@@ -646,7 +656,6 @@ def _attach() -> None:
         methods[f"new_{name}"] = _new(name)
     for name in ("normal_", "uniform_", "bernoulli_", "exponential_", "random_"):
         methods[name] = _random(name)
-    methods["retains_grad"] = property(_retains_grad, doc="Whether a non-leaf keeps its gradient.")
     for name, function in methods.items():
         setattr(Tensor, name, function)
 

@@ -72,12 +72,31 @@ def load(
     if _KEY not in meta:
         return tensors
     try:
-        note = json.loads(meta[_KEY])
-        if not isinstance(note, dict) or note.get("version") != _VERSION:
-            raise ValueError("unknown version")
-        return _unpack(note["tree"], tensors, {})
-    except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+        return _read(meta[_KEY], tensors)
+    except RecursionError:
+        raise ValueError(f"{f}: its rubigo structure is damaged: nested too deep") from None
+    except ValueError as error:
         raise ValueError(f"{f}: its rubigo structure is damaged: {error}") from None
+
+
+def _read(text: str, tensors: dict[str, Tensor]) -> Any:
+    note = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    if not isinstance(note, dict) or set(note) != {"version", "tree"}:
+        raise ValueError(f"expected a version and a tree, got {note!r:.60}")
+    if type(note["version"]) is not int or note["version"] != _VERSION:
+        raise ValueError(f"unknown version {note['version']!r:.60}; this rubigo reads {_VERSION}")
+    return _unpack(note["tree"], tensors, {})
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError(f"a key stands twice in {[key for key, _ in pairs]!r:.60}")
+    return out
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _path(f: str | PathLike[str]) -> str:
@@ -136,25 +155,58 @@ def _pack_tensor(
 
 
 def _unpack(node: Any, tensors: dict[str, Tensor], made: dict[str, Tensor]) -> Any:
+    if isinstance(node, float) and not math.isfinite(node):
+        raise ValueError("a number is too large for a float")
     if node is None or isinstance(node, bool | int | float | str):
         return node
-    if not isinstance(node, list) or len(node) < 2:
+    if not isinstance(node, list) or not node or not isinstance(node[0], str):
         raise ValueError(f"not a node: {node!r:.60}")
-    kind, body = node[0], node[1]
+    kind, *body = node
     if kind == "tensor":
-        if body not in tensors:
-            raise ValueError(f"tensor {body!r} is missing")
-        if node[2:] != [True]:
-            return tensors[body]
-        if body not in made:
-            made[body] = tensors[body].detach().requires_grad_()
-        return made[body]
+        return _unpack_tensor(node, tensors, made)
+    if len(body) != 1:
+        raise ValueError(f"a node {kind!r:.20} of {len(body)} parts, expected 1")
     if kind == "float":
-        return float(body)
+        # What `save` writes: the floats that JSON lacks.
+        if body[0] not in ("inf", "-inf", "nan"):
+            raise ValueError(f"no float: {body[0]!r:.60}")
+        return float(body[0])
+    if kind not in ("dict", "list", "tuple"):
+        raise ValueError(f"unknown kind {kind!r:.60}")
+    if not isinstance(body[0], list):
+        raise ValueError(f"the items of a {kind} are no list: {body[0]!r:.60}")
     if kind == "dict":
-        return {key: _unpack(value, tensors, made) for key, value in body}
-    if kind == "list":
-        return [_unpack(value, tensors, made) for value in body]
-    if kind == "tuple":
-        return tuple(_unpack(value, tensors, made) for value in body)
-    raise ValueError(f"unknown kind {kind!r}")
+        return _unpack_dict(body[0], tensors, made)
+    items = [_unpack(value, tensors, made) for value in body[0]]
+    return items if kind == "list" else tuple(items)
+
+
+def _unpack_dict(
+    items: list[Any], tensors: dict[str, Tensor], made: dict[str, Tensor]
+) -> dict[Any, Any]:
+    out: dict[Any, Any] = {}
+    for item in items:
+        if not isinstance(item, list) or len(item) != 2:
+            raise ValueError(f"no pair of a key and a value: {item!r:.60}")
+        key, value = item
+        if type(key) not in (str, int):
+            raise ValueError(f"a dict key that is no str or int: {key!r:.60}")
+        if key in out:
+            raise ValueError(f"the dict key {key!r:.60} stands twice")
+        out[key] = _unpack(value, tensors, made)
+    return out
+
+
+def _unpack_tensor(node: list[Any], tensors: dict[str, Tensor], made: dict[str, Tensor]) -> Tensor:
+    name, *flag = node[1:] or [None]
+    if not isinstance(name, str) or len(flag) > 1 or not all(isinstance(on, bool) for on in flag):
+        raise ValueError(f"no tensor: {node!r:.60}")
+    if name not in tensors:
+        raise ValueError(f"tensor {name!r:.60} is missing")
+    if flag != [True]:
+        return tensors[name]
+    if name not in made:
+        if not tensors[name].dtype.is_floating_point:
+            raise ValueError(f"tensor {name!r:.60} cannot require gradients: it is no float")
+        made[name] = tensors[name].detach().requires_grad_()
+    return made[name]

@@ -125,6 +125,12 @@ class Tensor:
         """A number that counts in-place writes to the memory."""
     @property
     def _base(self) -> Tensor | None: ...
+    def _copy_memory(self) -> tuple[builtins.int, Tensor]:
+        """The place of the first element, and a copy of the memory from there to the last one."""
+    def _memory_id(self) -> builtins.int:
+        """The same for all tensors over one memory, as long as it lives."""
+    def _in_copy(self, start: builtins.int, copy: Tensor) -> Tensor | None:
+        """The elements in a copy that begins at `start`; None if they are not all in it."""
     def _shares_memory(self, other: Tensor) -> builtins.bool:
         """Whether both are views of one memory."""
     def dim(self) -> builtins.int: ...

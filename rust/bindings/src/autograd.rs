@@ -5,11 +5,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rubigo_core::Tensor;
 use rubigo_core::autograd::{self, Backward, Edge, GradHook, Grads, Hook, Leaf, Node, OutMeta};
+use rubigo_core::layout::{self, Dims};
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use crate::convert::wrap;
-use crate::error::{IntoPyResult, keep, unkeep};
+use crate::error::{IntoPyResult, keep};
 use crate::tensor::PyTensor;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -52,7 +53,7 @@ pub fn run_backward(
         }
         Ok(())
     })
-    .map_err(unkeep)
+    .py()
 }
 
 fn tensors(list: &[Bound<'_, PyTensor>]) -> Vec<Tensor> {
@@ -92,9 +93,8 @@ fn grad(
     if let Some(i) = inputs.iter().position(|t| !t.requires_grad()) {
         return Err(PyRuntimeError::new_err(format!("input {i} does not require a gradient")));
     }
-    let found = py
-        .detach(|| autograd::backward(&roots, Some(&inputs), retain_graph, create_graph))
-        .map_err(unkeep)?;
+    let found =
+        py.detach(|| autograd::backward(&roots, Some(&inputs), retain_graph, create_graph)).py()?;
     found.into_iter().map(|g| g.map(|g| wrap(py, g)).transpose()).collect()
 }
 
@@ -243,7 +243,8 @@ pub struct PyRule {
     name: String,
     pub rule: Py<PyAny>,
     pub release: Py<PyAny>,
-    inputs: usize,
+    /// The shapes of the tensors among the arguments of forward.
+    inputs: Vec<Option<Dims>>,
 }
 
 impl Backward for PyRule {
@@ -289,23 +290,35 @@ impl PyRule {
             Ok(t) => t.iter().collect(),
             Err(_) => vec![out],
         };
-        if items.len() != self.inputs {
+        if items.len() != self.inputs.len() {
             return Err(PyRuntimeError::new_err(format!(
                 "{}: backward returned {} gradients, expected {}, one for each argument of forward",
                 self.name,
                 items.len(),
-                self.inputs
+                self.inputs.len()
             )));
         }
         let mut result = Grads::new();
-        for item in items {
+        for (i, item) in items.into_iter().enumerate() {
             if item.is_none() {
                 result.push(None);
             } else if let Ok(t) = item.cast::<PyTensor>() {
-                result.push(Some(t.get().tensor()));
+                let g = t.get().tensor();
+                // A larger one is summed, as where an operation broadcasts.
+                if let Some(shape) = &self.inputs[i]
+                    && layout::broadcast(shape, g.shape()).ok().as_deref() != Some(g.shape())
+                {
+                    return Err(crate::error::to_py(rubigo_core::Error::shape(format!(
+                        "{}: backward returned a gradient of shape {} for input {i}, which has shape {}",
+                        self.name,
+                        layout::show(g.shape()),
+                        layout::show(shape)
+                    ))));
+                }
+                result.push(Some(g));
             } else {
                 return Err(PyTypeError::new_err(format!(
-                    "{}: backward must return Tensors or None, not {}",
+                    "{}: backward must return Tensors or None, but gradient {i} is a {}",
                     self.name,
                     item.get_type().name()?
                 )));
@@ -337,7 +350,8 @@ fn attach_function(
             differentiable.len()
         )));
     }
-    let rule = PyRule { name, rule, release, inputs: inputs.len() };
+    let inputs = inputs.iter().map(|t| t.as_ref().map(|t| t.get().tensor().dims())).collect();
+    let rule = PyRule { name, rule, release, inputs };
     let node = Node::other(Box::new(rule), edges, outs.iter().map(OutMeta::of).collect());
     for (i, out) in outs.iter().enumerate() {
         if differentiable[i] && out.dtype().is_float() {

@@ -2,14 +2,15 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
-use rubigo_core::dtype::DType;
-use rubigo_core::ops::{Attr, ParamKind};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use rubigo_core::dtype::{DType, Element};
+use rubigo_core::ops::{Attr, ParamKind, cast};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Device, Tensor};
 use smallvec::SmallVec;
 
 use crate::error::IntoPyResult;
+use crate::ops::detached;
 use crate::tensor::PyTensor;
 use crate::types::{parse_device, parse_dtype};
 
@@ -22,14 +23,16 @@ pub fn number(object: &Bound<'_, PyAny>) -> PyResult<Option<Number>> {
         return Ok(Some(Number::Bool(b.is_true())));
     }
     if object.is_instance_of::<PyInt>() {
-        return Ok(Some(match object.extract::<i64>() {
-            Ok(v) => Number::Int(v),
-            Err(_) => {
-                Number::Float(object.extract::<f64>().map_err(|_| {
-                    PyOverflowError::new_err("the integer is too large for any dtype")
-                })?)
-            }
-        }));
+        if let Ok(v) = object.extract::<i64>() {
+            return Ok(Some(Number::Int(v)));
+        }
+        if let Ok(v) = object.extract::<u64>() {
+            return Ok(Some(Number::Big(v)));
+        }
+        let v = object
+            .extract::<f64>()
+            .map_err(|_| PyOverflowError::new_err("the integer is too large for any dtype"))?;
+        return Ok(Some(Number::Float(v)));
     }
     // numpy's integers are no Python ints, and what it calls an index has one.
     if object.is_instance_of::<PyTensor>()
@@ -58,7 +61,7 @@ pub fn wrap(py: Python<'_>, t: Tensor) -> PyResult<Py<PyAny>> {
     // An op on nothing but numbers gives a tensor of the default type.
     let t = if t.is_wrapped() {
         let d = if t.dtype() == DType::F64 { DType::F32 } else { t.dtype() };
-        rubigo_core::ops::cast::to(&t, d).py()?
+        cast::to(&t, d).py()?
     } else {
         t
     };
@@ -69,13 +72,14 @@ pub fn number_to_py(py: Python<'_>, n: Number) -> PyResult<Py<PyAny>> {
     Ok(match n {
         Number::Bool(v) => PyBool::new(py, v).to_owned().into_any().unbind(),
         Number::Int(v) => v.into_pyobject(py)?.into_any().unbind(),
+        Number::Big(v) => v.into_pyobject(py)?.into_any().unbind(),
         Number::Float(v) => v.into_pyobject(py)?.into_any().unbind(),
     })
 }
 
 /// The one element of a tensor; waits for a GPU without the interpreter lock.
 pub fn item(py: Python<'_>, t: &Tensor) -> PyResult<Number> {
-    crate::ops::detached(py, &[Some(t.clone())], || t.item())
+    detached(py, &[Some(t.clone())], || t.item())
 }
 
 /// An integer from an int, a 0-d integer tensor or anything with `__index__`.
@@ -166,14 +170,16 @@ struct Nested {
     shape: Vec<usize>,
 }
 
-/// `rubigo.tensor(data)`: from numbers, nested lists, arrays or tensors; always a copy.
+/// `rubigo.tensor(data)`: from numbers, nested sequences, arrays or tensors; always a copy.
 pub fn tensor_from(
     data: &Bound<'_, PyAny>,
     dtype: Option<DType>,
     device: Device,
 ) -> PyResult<Tensor> {
+    let py = data.py();
     let t = if let Ok(t) = data.cast::<PyTensor>() {
-        rubigo_core::ops::cast::copy_data(&t.get().tensor()).py()?
+        let t = t.get().tensor();
+        detached(py, &[Some(t.clone())], || cast::copy_data(&t))?
     } else if data.hasattr("__array_interface__")? {
         crate::interop::from_array(data, true)?
     } else {
@@ -181,29 +187,15 @@ pub fn tensor_from(
         measure(data, &mut shape)?;
         let mut nested = Nested { values: Values::Bool(Vec::new()), shape };
         collect(data, 0, &mut nested, &mut Vec::new())?;
-        let shape = &nested.shape;
-        match &nested.values {
-            // No element at all is a float tensor, as `torch.tensor([])`.
-            Values::Bool(v) if v.is_empty() => Tensor::empty(shape, DType::F32, Device::Cpu),
-            Values::Bool(v) => Tensor::from_slice(v, shape),
-            Values::Int(v) => Tensor::from_slice(v, shape),
-            Values::Big(v) => big(v, shape, dtype),
-            Values::Float(v) if dtype == Some(DType::F64) => Tensor::from_slice(v, shape),
-            Values::Float(v) => {
-                let v: Vec<f32> = v.iter().map(|&x| x as f32).collect();
-                Tensor::from_slice(&v, shape)
-            }
-        }
-        .py()?
+        py.detach(|| nested.tensor(dtype)).py()?
     };
-    let t = match dtype {
-        Some(d) => {
-            check_range(&t, d)?;
-            rubigo_core::ops::cast::to(&t.detach(), d).py()?
-        }
-        None => t,
-    };
-    rubigo_core::ops::cast::to_device(&t.detach(), device).py().map(|t| t.detach())
+    let d = dtype.unwrap_or(t.dtype());
+    detached(py, &[Some(t.clone())], || {
+        // A GPU has no float64: the cast comes before the way there.
+        let on_cpu =
+            |t: &Tensor| cast::to(&t.detach(), d).and_then(|t| cast::to_device(&t, device));
+        Ok(on_cpu(&t)?.detach())
+    })
 }
 
 /// Integers of more than 63 bits, as uint64 or as floats.
@@ -224,34 +216,66 @@ fn big(values: &[i128], shape: &[usize], dtype: Option<DType>) -> rubigo_core::R
     }
 }
 
-/// A Python integer that does not fit the asked dtype is an error, not a wrapped value.
-fn check_range(t: &Tensor, dtype: DType) -> PyResult<()> {
-    let (Some((lo, hi)), DType::I64) = (dtype.int_range(), t.dtype()) else { return Ok(()) };
-    if dtype == DType::Bool || dtype == DType::I64 || t.numel() > 1 << 20 {
-        return Ok(());
-    }
-    for v in t.to_vec::<i64>().py()? {
-        if i128::from(v) < lo || i128::from(v) > hi {
-            return Err(PyOverflowError::new_err(format!(
-                "value {v} cannot be converted to {} without overflow",
-                dtype.name()
-            )));
+/// A number that does not fit the asked integer dtype is an error, not a wrapped value.
+fn check_range(
+    values: impl Iterator<Item = Number>,
+    dtype: Option<DType>,
+) -> rubigo_core::Result<()> {
+    let Some(d) = dtype.filter(|d| d.is_int()) else { return Ok(()) };
+    let Some((lo, hi)) = d.int_range() else { return Ok(()) };
+    for n in values {
+        let fits = match n.as_int() {
+            Some(v) => (lo..=hi).contains(&v),
+            // One past the end is a power of two, exact as a float.
+            None => n.as_f64() > lo as f64 - 1.0 && n.as_f64() < (hi + 1) as f64,
+        };
+        if !fits {
+            return Err(rubigo_core::Error::new(
+                rubigo_core::Kind::Overflow,
+                format!("value {n} cannot be converted to {} without overflow", d.name()),
+            ));
         }
     }
     Ok(())
 }
 
+/// What PyTorch takes for a sequence: anything with a length and items, but texts and mappings.
 fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyList>()
-        || object.is_instance_of::<PyTuple>()
-        || object.is_instance_of::<PyRange>()
+    if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
+        return true;
+    }
+    let text = object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyBytes>()
+        || object.is_instance_of::<PyDict>();
+    // SAFETY: the object is alive and this thread is attached.
+    !text && unsafe { pyo3::ffi::PySequence_Check(object.as_ptr()) } == 1
 }
 
 const MAX_DEPTH: usize = 64;
 
-fn measure(object: &Bound<'_, PyAny>, shape: &mut Vec<usize>) -> PyResult<()> {
+/// A tensor or an array among the elements of a sequence. The scalars of numpy are numbers.
+fn element(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     if let Ok(t) = object.cast::<PyTensor>() {
-        shape.extend_from_slice(t.get().tensor().shape());
+        return Ok(Some(t.get().tensor()));
+    }
+    if is_number(object) || !object.hasattr("__array_interface__")? || !object.hasattr("__len__")? {
+        return Ok(None);
+    }
+    crate::interop::from_array(object, false).map(Some)
+}
+
+fn is_number(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyInt>() || object.is_instance_of::<PyFloat>()
+}
+
+/// The elements on the CPU, row by row; a GPU is waited for without the interpreter lock.
+pub fn flat<T: Element>(py: Python<'_>, t: &Tensor) -> PyResult<Vec<T>> {
+    detached(py, &[Some(t.clone())], || t.to_vec::<T>())
+}
+
+fn measure(object: &Bound<'_, PyAny>, shape: &mut Vec<usize>) -> PyResult<()> {
+    if let Some(t) = element(object)? {
+        shape.extend_from_slice(t.shape());
         return Ok(());
     }
     if !is_sequence(object) {
@@ -281,23 +305,24 @@ fn collect(
             rubigo_core::layout::show(&out.shape)
         )))
     };
-    if let Ok(t) = object.cast::<PyTensor>() {
-        let t = t.get().tensor();
-        if t.shape() != &out.shape[depth..] {
+    if let Some(t) = element(object)? {
+        if out.shape.get(depth..) != Some(t.shape()) {
             return ragged(
                 out,
                 path,
                 format!("has shape {}", rubigo_core::layout::show(t.shape())),
             );
         }
+        let py = object.py();
         match t.dtype() {
             DType::Bool => {
-                t.to_vec::<bool>().py()?.into_iter().for_each(|v| out.push(Number::Bool(v)));
+                flat::<bool>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v)));
             }
+            DType::U64 => flat::<u64>(py, &t)?.into_iter().for_each(|v| out.push_big(v.into())),
             d if d.is_int() => {
-                t.to_vec::<i64>().py()?.into_iter().for_each(|v| out.push(Number::Int(v)));
+                flat::<i64>(py, &t)?.into_iter().for_each(|v| out.push(Number::Int(v)));
             }
-            _ => t.to_vec::<f64>().py()?.into_iter().for_each(|v| out.push(Number::Float(v))),
+            _ => flat::<f64>(py, &t)?.into_iter().for_each(|v| out.push(Number::Float(v))),
         }
         return Ok(());
     }
@@ -346,6 +371,28 @@ fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
 }
 
 impl Nested {
+    fn tensor(&self, dtype: Option<DType>) -> rubigo_core::Result<Tensor> {
+        let shape = &self.shape;
+        match &self.values {
+            // No element at all is a float tensor, as `torch.tensor([])`.
+            Values::Bool(v) if v.is_empty() => Tensor::empty(shape, DType::F32, Device::Cpu),
+            Values::Bool(v) => Tensor::from_slice(v, shape),
+            Values::Int(v) => {
+                check_range(v.iter().map(|&v| Number::Int(v)), dtype)?;
+                Tensor::from_slice(v, shape)
+            }
+            Values::Big(v) => big(v, shape, dtype),
+            Values::Float(v) if dtype.is_some_and(|d| d == DType::F64 || !d.is_float()) => {
+                check_range(v.iter().map(|&v| Number::Float(v)), dtype)?;
+                Tensor::from_slice(v, shape)
+            }
+            Values::Float(v) => {
+                let v: Vec<f32> = v.iter().map(|&x| x as f32).collect();
+                Tensor::from_slice(&v, shape)
+            }
+        }
+    }
+
     fn push_big(&mut self, value: i128) {
         match &mut self.values {
             Values::Big(v) => v.push(value),
@@ -368,6 +415,7 @@ impl Nested {
         match (&mut self.values, n) {
             (Values::Big(v), Number::Bool(b)) => v.push(b as i128),
             (Values::Big(v), Number::Int(i)) => v.push(i as i128),
+            (_, Number::Big(i)) => self.push_big(i.into()),
             (Values::Big(v), n) => {
                 self.values = Values::Float(v.iter().map(|&i| i as f64).collect());
                 self.push(n);

@@ -2,9 +2,9 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::PyTuple;
 use rubigo_core::dtype::DType;
-use rubigo_core::ops::{Attr, OpDef, cast, create};
+use rubigo_core::ops::{Attr, OpDef, create};
 use rubigo_core::{Device, Tensor, apply};
 
 use crate::convert;
@@ -115,14 +115,6 @@ fn number(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
     convert::attr(value, rubigo_core::ops::ParamKind::Number, false)
 }
 
-/// An integer of more than 63 bits, which is no attribute of an op: only uint64 holds it.
-fn beyond_int64(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Option<Tensor>> {
-    if !value.is_instance_of::<PyInt>() || value.extract::<i64>().is_ok() {
-        return Ok(None);
-    }
-    convert::tensor_from(value, dtype, Device::Cpu).map(Some)
-}
-
 /// One value everywhere.
 #[pyfunction]
 #[pyo3(signature = (size, fill_value, *, dtype = None, device = None, requires_grad = false))]
@@ -135,14 +127,7 @@ fn full(
 ) -> PyResult<PyTensor> {
     let options = Options::new(dtype, device, requires_grad)?;
     let shape = convert::ints(size)?;
-    let py = size.py();
-    if let Some(value) = beyond_int64(fill_value, options.dtype)? {
-        let options = Options { dtype: Some(value.dtype()), ..options };
-        let out = options.make(py, &create::FULL, &[], vec![shape[..].into(), 0i64.into()])?;
-        cast::fill(&out.tensor(), &value).py()?;
-        return Ok(out);
-    }
-    options.make(py, &create::FULL, &[], vec![shape[..].into(), number(fill_value)?])
+    options.make(size.py(), &create::FULL, &[], vec![shape[..].into(), number(fill_value)?])
 }
 
 /// One value in the shape, dtype and device of the input.
@@ -157,11 +142,6 @@ fn full_like(
 ) -> PyResult<PyTensor> {
     let options = Options::new(dtype, device, requires_grad)?;
     let x = input.get().tensor();
-    if let Some(value) = beyond_int64(fill_value, options.dtype.or(Some(x.dtype())))? {
-        let out = options.make(input.py(), &create::FULL_LIKE, &[&x], vec![0i64.into()])?;
-        cast::fill(&out.tensor(), &value).py()?;
-        return Ok(out);
-    }
     options.make(input.py(), &create::FULL_LIKE, &[&x], vec![number(fill_value)?])
 }
 

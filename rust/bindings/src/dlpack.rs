@@ -236,10 +236,12 @@ fn from_dlpack(
     let target = device.map(crate::types::parse_device).transpose()?;
     if let Ok(t) = x.cast::<PyTensor>() {
         let mut t = t.get().tensor().detach();
-        if copy == Some(true) {
-            t = cast::copy_data(&t).py()?;
-        }
         let to = target.unwrap_or(t.device());
+        if copy == Some(true) {
+            t = py.detach(|| cast::copy_data(&t)).py()?;
+        } else if copy == Some(false) && to != t.device() {
+            return Err(needs_copy(&format!("the tensor is on {}, not on {to}", t.device())));
+        }
         return Ok(PyTensor::new(py.detach(|| cast::to_device(&t, to)).py()?));
     }
     let capsule = if x.hasattr("__dlpack__")? {
@@ -257,16 +259,31 @@ fn from_dlpack(
     } else {
         x.clone()
     };
+    let target = target.unwrap_or(Device::Cpu);
+    if copy == Some(false) && target != Device::Cpu {
+        return Err(needs_copy("the memory is on the CPU, not on the GPU"));
+    }
     let mut t = import(&capsule, copy != Some(false))?;
     if copy == Some(true) {
-        t = cast::copy_data(&t).py()?;
+        t = py.detach(|| cast::copy_data(&t)).py()?;
     }
-    let target = target.unwrap_or(Device::Cpu);
     Ok(PyTensor::new(py.detach(|| cast::to_device(&t, target)).py()?))
 }
 
+fn needs_copy(why: &str) -> PyErr {
+    PyBufferError::new_err(format!("{why}: that needs a copy, which copy=False forbids"))
+}
+
 fn import(capsule: &Bound<'_, PyAny>, may_copy: bool) -> PyResult<Tensor> {
-    let raw = capsule.as_ptr();
+    let (py, raw) = (capsule.py(), capsule.as_ptr());
+    // Bools that are neither 0 nor 1 are no bools here.
+    let checked = |t: Tensor| {
+        let out = sound(py, t.clone())?;
+        if may_copy || out.same_storage(&t) {
+            return Ok(out);
+        }
+        Err(needs_copy("some bool is stored as neither 0 nor 1"))
+    };
     // SAFETY: the capsule's name says which structure it holds; renaming it makes us its owner.
     unsafe {
         if ffi::PyCapsule_IsValid(raw, VERSIONED.as_ptr()) != 0 {
@@ -281,17 +298,17 @@ fn import(capsule: &Bound<'_, PyAny>, may_copy: bool) -> PyResult<Tensor> {
             let (layout, dtype, ptr) = read(&(*m).tensor)?;
             let read_only = (*m).flags & READ_ONLY != 0;
             if read_only && !may_copy {
-                return Err(PyBufferError::new_err("read-only memory has to be copied"));
+                return Err(needs_copy("the memory is read-only"));
             }
             ffi::PyCapsule_SetName(raw, VERSIONED_USED.as_ptr());
             let t = adopt(layout, dtype, ptr, Imported::Versioned(m));
-            let t = sound(t)?;
-            if read_only { cast::copy_data(&t).py() } else { Ok(t) }
+            let t = checked(t)?;
+            if read_only { py.detach(|| cast::copy_data(&t)).py() } else { Ok(t) }
         } else if ffi::PyCapsule_IsValid(raw, LEGACY.as_ptr()) != 0 {
             let m = ffi::PyCapsule_GetPointer(raw, LEGACY.as_ptr()).cast::<Legacy>();
             let (layout, dtype, ptr) = read(&(*m).tensor)?;
             ffi::PyCapsule_SetName(raw, LEGACY_USED.as_ptr());
-            sound(adopt(layout, dtype, ptr, Imported::Legacy(m)))
+            checked(adopt(layout, dtype, ptr, Imported::Legacy(m)))
         } else {
             Err(PyValueError::new_err(
                 "expected an object with __dlpack__ or a DLPack capsule that was not used yet",

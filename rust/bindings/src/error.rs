@@ -5,8 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use rubigo_core::{Error, Kind};
-use std::sync::{Mutex, PoisonError};
-use std::thread::ThreadId;
+use std::sync::Arc;
 
 static SHAPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static DEVICE_LOST: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -37,40 +36,22 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// The exceptions that hooks, custom Functions and signal handlers raised, kept whole while an `Error` passes the core.
-static RAISED: Mutex<Vec<(ThreadId, PyErr)>> = Mutex::new(Vec::new());
-
-/// Keeps an exception and gives the error that stands for it.
+/// The error that carries an exception through the core: from a hook, a custom Function or a signal's handler.
 pub fn keep(e: PyErr) -> Error {
-    let out = from_py(&e);
-    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
-    raised.push((std::thread::current().id(), e));
+    let mut out = from_py(&e);
+    out.raised = Some(Arc::new(e));
     out
 }
 
-/// What this thread kept last.
-fn kept() -> Option<PyErr> {
-    let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
-    let me = std::thread::current().id();
-    let last = raised.iter().rposition(|(id, _)| *id == me)?;
-    Some(raised.remove(last).1)
+/// What a signal's handler raised: for Ctrl-C, or a handler of the user's own.
+pub fn interrupted() -> rubigo_core::Result<()> {
+    Python::attach(|py| py.check_signals().map_err(keep))
 }
 
-/// The kept exception, if there is one, instead of the core's error.
-pub fn unkeep(e: Error) -> PyErr {
-    kept().unwrap_or_else(|| to_py(e))
-}
-
-/// Whether a signal's handler raised something: Ctrl-C, or what a handler of the user's own raised.
-pub fn interrupted() -> bool {
-    Python::attach(|py| py.check_signals().map_err(keep).is_err())
-}
-
+/// The exception for an error; one that it carries as it was raised.
 pub fn to_py(e: Error) -> PyErr {
-    if e.kind == Kind::Interrupted
-        && let Some(raised) = kept()
-    {
-        return raised;
+    if let Some(raised) = e.raised.as_ref().and_then(|r| r.downcast_ref::<PyErr>()) {
+        return Python::attach(|py| raised.clone_ref(py));
     }
     let text = e.to_string();
     match e.kind {
@@ -96,8 +77,8 @@ fn typed(class: &PyOnceLock<Py<PyType>>, text: String) -> PyErr {
     })
 }
 
-/// A Python exception on its way through the core (from a hook or a custom Function).
-pub fn from_py(e: &PyErr) -> Error {
+/// The kind and the text of an exception.
+fn from_py(e: &PyErr) -> Error {
     Python::attach(|py| {
         let kind = if e.is_instance_of::<PyKeyboardInterrupt>(py) {
             Kind::Interrupted

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyList, PyRange, PySlice, PyTuple};
 use rubigo_core::Tensor;
 use rubigo_core::ops::index::advanced::{self, Item};
+use smallvec::SmallVec;
 
 use crate::convert::{self, wrap};
 use crate::error::IntoPyResult;
@@ -65,9 +66,18 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<Item> {
     )))
 }
 
+/// What the time depends on: the tensor, and the tensors that index it.
+fn involved(t: &Tensor, items: &[Item]) -> SmallVec<[Option<Tensor>; 4]> {
+    let indices = items.iter().filter_map(|item| match item {
+        Item::Tensor(index) => Some(Some(index.clone())),
+        _ => None,
+    });
+    std::iter::once(Some(t.clone())).chain(indices).collect()
+}
+
 pub fn get(py: Python<'_>, t: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let items = items(key)?;
-    wrap(py, detached(py, &[Some(t.clone())], || advanced::get(t, &items))?)
+    wrap(py, detached(py, &involved(t, &items), || advanced::get(t, &items))?)
 }
 
 pub fn set(

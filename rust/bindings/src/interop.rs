@@ -1,5 +1,6 @@
 //! numpy both ways without a copy, through `__array_interface__`.
 
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use crate::convert::{self, wrap};
 use crate::error::IntoPyResult;
+use crate::ops::detached;
 use crate::tensor::PyTensor;
 use crate::types::{parse_device, parse_dtype};
 
@@ -36,6 +38,13 @@ fn tensor(
         Some(d) => parse_device(d)?,
         None => data.cast::<PyTensor>().map_or(Device::Cpu, |t| t.get().tensor().device()),
     };
+    if data.cast::<PyTensor>().is_ok_and(|t| t.get().tensor().requires_grad()) {
+        let py = data.py();
+        let text =
+            c"tensor(x) copies the values only, and no gradient reaches x: use x.clone(), or \
+            x.detach().clone() if that is meant";
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), text, 1)?;
+    }
     let t = convert::tensor_from(data, dtype, device)?;
     if requires_grad {
         t.set_requires_grad(true).py()?;
@@ -124,6 +133,39 @@ fn typestr(d: DType) -> Option<&'static str> {
     })
 }
 
+/// Where the elements of an array lie.
+struct Memory {
+    ptr: usize,
+    read_only: bool,
+    owner: Py<PyAny>,
+    /// The length, where an object with a buffer stands in place of an address.
+    bytes: Option<usize>,
+}
+
+impl Memory {
+    fn of(array: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok((ptr, read_only)) = data.extract() {
+            return Ok(Self { ptr, read_only, owner: array.clone().unbind(), bytes: None });
+        }
+        let py = array.py();
+        let view = py.import("builtins")?.call_method1("memoryview", (data,)).map_err(|_| {
+            PyTypeError::new_err(format!(
+                "the array interface's data is neither (address, read_only) nor an object with a buffer: {}",
+                data.get_type()
+            ))
+        })?;
+        // The view keeps the object, and its length, as they are.
+        let view = view.call_method1("cast", ("B",))?;
+        let buffer = PyBuffer::<u8>::get(&view)?;
+        Ok(Self {
+            ptr: buffer.buf_ptr() as usize,
+            read_only: buffer.readonly(),
+            bytes: Some(buffer.len_bytes()),
+            owner: view.unbind(),
+        })
+    }
+}
+
 /// Reads an array; what numpy can say and a tensor cannot (negative strides, big endian) is copied
 /// by numpy first.
 pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
@@ -137,11 +179,17 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     let Some(dtype) = dtype_of(&kind) else {
         return Err(PyTypeError::new_err(format!(
             "can't convert an array of type {kind} to a tensor: the supported types are bool, \
-             integers of 8 to 64 bits and floats of 16 to 64 bits"
+             integers of 8 to 64 bits and floats of 16 to 64 bits{}",
+            match kind.get(1..2) {
+                Some("V") => "; take one field of a structured array: array[\"name\"]",
+                Some("O") => "; if its objects are numbers, use array.astype(float)",
+                _ => "",
+            }
         )));
     };
     let shape: Vec<usize> = get("shape")?.extract()?;
-    let (ptr, read_only): (usize, bool) = get("data")?.extract()?;
+    let memory = Memory::of(array, &get("data")?)?;
+    let (ptr, read_only) = (memory.ptr, memory.read_only);
     // Only objects that are no arrays themselves have one.
     let skip: usize = match info.get_item("offset")? {
         Some(offset) if !offset.is_none() => offset.extract()?,
@@ -158,6 +206,12 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     let regular =
         strides.as_ref().is_none_or(|s| s.iter().all(|&s| s >= 0 && s as usize % size == 0));
     let native = !kind.starts_with('>') && ptr % size == 0;
+    if (!regular || !native) && memory.bytes.is_some() {
+        return Err(PyValueError::new_err(
+            "an array interface over a buffer object needs aligned elements in the machine's byte order, and \
+             strides that are positive: give an array instead",
+        ));
+    }
     if !regular || !native {
         let numpy = py.import("numpy")?;
         let plain = numpy.call_method1("ascontiguousarray", (array,))?;
@@ -177,7 +231,13 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
         .and_then(|end| end.checked_mul(size))
         .filter(|&bytes| isize::try_from(bytes).is_ok())
         .ok_or_else(|| PyValueError::new_err("the array's strides reach beyond any memory"))?;
-    let owner = Box::new(Owner(array.clone().unbind()));
+    // Nothing but this knows how long a buffer is: numpy reads beyond it.
+    if memory.bytes.is_some_and(|held| skip.checked_add(bytes).is_none_or(|end| end > held)) {
+        return Err(PyValueError::new_err(format!(
+            "the array interface describes {bytes} bytes from byte {skip} on, more than its buffer has"
+        )));
+    }
+    let owner = Box::new(Owner(memory.owner));
     if bytes > 0 && ptr == 0 {
         return Err(PyValueError::new_err("the array interface has no memory"));
     }
@@ -188,23 +248,27 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
     };
     // SAFETY: the array owns the memory its interface describes, and the owner keeps the array.
     let storage = unsafe { Storage::foreign(ptr, bytes, owner) };
-    let t = Tensor::from_parts(Arc::new(storage), layout, dtype);
-    if copy || read_only { cast::copy_data(&sound(t)?).py() } else { sound(t) }
+    let t = sound(py, Tensor::from_parts(Arc::new(storage), layout, dtype))?;
+    if copy || read_only {
+        return detached(py, &[Some(t.clone())], || cast::copy_data(&t));
+    }
+    Ok(t)
 }
 
 /// The tensor itself, or a copy where memory that came from outside holds bools other than 0 and 1.
-pub fn sound(t: Tensor) -> PyResult<Tensor> {
+pub fn sound(py: Python<'_>, t: Tensor) -> PyResult<Tensor> {
     if t.dtype() != DType::Bool || t.numel() == 0 {
         return Ok(t);
     }
-    let _mode = rubigo_core::autograd::NoGrad::new();
-    let bytes = Tensor::from_parts(t.storage().clone(), t.layout().clone(), DType::U8);
-    let largest = apply::call(&reduce::AMAX, &[&bytes], &[]).and_then(|m| m.item()).py()?;
-    if largest.as_f64() <= 1.0 {
-        return Ok(t);
-    }
-    let zero = Tensor::scalar(0.0, DType::U8).py()?;
-    apply::call(&elementwise::ne, &[&bytes, &zero], &[]).py()
+    detached(py, &[Some(t.clone())], || {
+        let _mode = rubigo_core::autograd::NoGrad::new();
+        let bytes = Tensor::from_parts(t.storage().clone(), t.layout().clone(), DType::U8);
+        if apply::call(&reduce::AMAX, &[&bytes], &[])?.item()?.as_f64() <= 1.0 {
+            return Ok(t);
+        }
+        let zero = Tensor::scalar(0.0, DType::U8)?;
+        apply::call(&elementwise::ne, &[&bytes, &zero], &[])
+    })
 }
 
 /// The dict that numpy reads; raises for tensors numpy cannot see.

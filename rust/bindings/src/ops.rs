@@ -8,7 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
-use rubigo_core::ops::{self, Attr, Attrs, Bind, OpDef, Outs, ParamKind, Signature};
+use rubigo_core::ops::{self, Attr, Attrs, Bind, Body, OpDef, Outs, ParamKind, Signature};
 use rubigo_core::{Tensor, apply, autograd};
 use smallvec::SmallVec;
 use std::ffi::CString;
@@ -173,28 +173,71 @@ fn call(py: Python<'_>, index: usize, form: Form, given: &Given) -> PyResult<Py<
         run_in_place(py, op, &parsed)?;
         return Ok(given.positional[0].clone().unbind());
     }
-    let outs = detached(py, &parsed.inputs, || apply::apply(op, &parsed.inputs, &parsed.attrs))?;
+    let outs = released(py, is_much(op, &parsed.inputs, &parsed.attrs), || {
+        apply::apply(op, &parsed.inputs, &parsed.attrs)
+    })?;
     wrap_outs(py, op, outs)
 }
 
 fn run_in_place(py: Python<'_>, op: &'static OpDef, p: &Parsed) -> PyResult<()> {
-    detached(py, &p.inputs, || autograd::apply_inplace(op, &p.inputs, &p.attrs))?;
+    released(py, is_much(op, &p.inputs, &p.attrs), || {
+        autograd::apply_inplace(op, &p.inputs, &p.attrs)
+    })?;
     Ok(())
 }
 
 /// Elements above which an op is worth letting other Python threads run meanwhile (about 20 us).
 const RELEASE: usize = 16 * 1024;
 
-/// Runs `f`, without the interpreter lock when there is much to do.
+/// A guess, rather too high, at whether an op has much to do: its result may be larger than what it is given, by
+/// broadcasting, by the sizes among its arguments, or by pairing all elements.
+fn is_much(op: &OpDef, inputs: &[Option<Tensor>], attrs: &[Attr]) -> bool {
+    if waits_or_large(inputs) {
+        return true;
+    }
+    let tensors = || inputs.iter().flatten();
+    let rank = tensors().map(Tensor::ndim).max().unwrap_or(0);
+    // From the last dimension, as broadcasting counts.
+    let size = |d: usize| {
+        let sizes = tensors().filter_map(|t| t.shape().iter().rev().nth(d));
+        sizes.copied().max().unwrap_or(1)
+    };
+    let wide: usize = (0..rank).map(size).fold(1, usize::saturating_mul);
+    if matches!(op.body, Body::Row(_)) {
+        return wide >= RELEASE;
+    }
+    let length = |v: &i64| v.unsigned_abs().max(1) as usize;
+    let sizes = attrs.iter().map(|a| match a {
+        Attr::Int(v) => length(v),
+        Attr::Ints(v) => v.iter().map(length).fold(1, usize::saturating_mul),
+        _ => 1,
+    });
+    if sizes.fold(wide, usize::saturating_mul) >= RELEASE {
+        return true;
+    }
+    // What has an in-place form pairs no elements.
+    let pairs = tensors().map(Tensor::numel).fold(1, usize::saturating_mul);
+    op.bind.0 & Bind::INPLACE == 0 && pairs >= 8 * RELEASE
+}
+
+fn waits_or_large(inputs: &[Option<Tensor>]) -> bool {
+    inputs.iter().flatten().any(|t| t.numel() >= RELEASE || t.device() != rubigo_core::Device::Cpu)
+}
+
+/// Runs `f`, without the interpreter lock when the inputs are many elements or wait for a GPU.
 pub fn detached<T: Send>(
     py: Python<'_>,
     inputs: &[Option<Tensor>],
     f: impl FnOnce() -> rubigo_core::Result<T> + Send,
 ) -> PyResult<T> {
-    let much = inputs
-        .iter()
-        .flatten()
-        .any(|t| t.numel() >= RELEASE || t.device() != rubigo_core::Device::Cpu);
+    released(py, waits_or_large(inputs), f)
+}
+
+fn released<T: Send>(
+    py: Python<'_>,
+    much: bool,
+    f: impl FnOnce() -> rubigo_core::Result<T> + Send,
+) -> PyResult<T> {
     if much { py.detach(f).py() } else { f().py() }
 }
 
@@ -269,6 +312,7 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
         values[i] = Some(value);
     }
     let mut out = Parsed { inputs: SmallVec::new(), attrs: SmallVec::new() };
+    let mut numbers: SmallVec<[(usize, &Bound<'_, PyAny>); 2]> = SmallVec::new();
     for (i, (param, value)) in sig.params.iter().zip(values).enumerate() {
         if let Some((at, list)) = &spread
             && *at == i
@@ -280,7 +324,12 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
         match (param.kind, value) {
             (ParamKind::Tensor, Some(v)) if v.is_none() && param.optional => out.inputs.push(None),
             (ParamKind::Tensor, Some(v)) => match convert::operand(v).map_err(|e| fail(e, v))? {
-                Some(t) => out.inputs.push(Some(t)),
+                Some(t) => {
+                    if t.is_wrapped() {
+                        numbers.push((out.inputs.len(), v));
+                    }
+                    out.inputs.push(Some(t));
+                }
                 None => {
                     return Err(PyTypeError::new_err(format!(
                         "{}(): argument '{}' must be a Tensor, not {}",
@@ -334,6 +383,18 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
                     )));
                 }
             },
+        }
+    }
+    let compares = matches!(op.body, Body::Row(row) if row.class == ops::row::Class::Compare);
+    let floats = |t: &Tensor| t.dtype().is_float() && !t.is_wrapped();
+    if let Some(a) = out.inputs.iter().flatten().find(|t| !t.is_wrapped())
+        && !compares
+        && !out.inputs.iter().flatten().any(floats)
+    {
+        for &(i, given) in &numbers {
+            if let Some(n) = &out.inputs[i] {
+                crate::tensor::fits(n, a, given)?;
+            }
         }
     }
     Ok(out)
@@ -564,6 +625,7 @@ pub fn run(
     attrs: &[Attr],
 ) -> PyResult<Py<PyAny>> {
     let inputs: SmallVec<[Option<Tensor>; 4]> = inputs.iter().map(|&t| Some(t.clone())).collect();
-    let outs = detached(py, &inputs, || apply::apply(op, &inputs, attrs))?;
+    let much = is_much(op, &inputs, attrs);
+    let outs = released(py, much, || apply::apply(op, &inputs, attrs))?;
     wrap_outs(py, op, outs)
 }

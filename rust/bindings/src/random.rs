@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::convert;
 use crate::create::{Options, sizes};
 use crate::error::IntoPyResult;
+use crate::ops::detached;
 use crate::tensor::PyTensor;
 
 /// A stream of random numbers: the same on every device and at any thread count.
@@ -69,7 +70,7 @@ fn state_bytes(state: &Bound<'_, PyTensor>) -> PyResult<Vec<u8>> {
             t.dtype().name()
         )));
     }
-    t.to_vec::<u8>().py()
+    convert::flat::<u8>(state.py(), &t)
 }
 
 #[pymethods]
@@ -380,8 +381,13 @@ fn normal(
     let mean = operand(mean)?;
     let std = std.map_or_else(one, operand)?;
     let zero = Tensor::number(Number::Float(0.0)).py()?;
-    let negative = apply::call(&e::lt, &[&std.detach(), &zero], &[]).py()?;
-    if apply::call(&reduce::ANY, &[&negative], &[]).py()?.item().py()? == Number::Bool(true) {
+    let negative = py
+        .detach(|| {
+            let negative = apply::call(&e::lt, &[&std.detach(), &zero], &[])?;
+            apply::call(&reduce::ANY, &[&negative], &[])?.item()
+        })
+        .py()?;
+    if negative == Number::Bool(true) {
         return Err(PyRuntimeError::new_err("normal expects all elements of std >= 0.0"));
     }
     let shape = match size {
@@ -399,9 +405,14 @@ fn normal(
         [&mean, &std].into_iter().find(|t| !t.is_wrapped()).map_or(Device::Cpu, Tensor::device);
     let device = o.device.unwrap_or(at);
     let z = floats(py, &random::NORMAL, &shape, 0.0, 1.0, dtype, device, generator)?;
-    let _mode = autograd::NoGrad::new();
-    let out = apply::call(&e::addcmul, &[&mean, &z, &std], &[1i64.into()]).py()?;
-    Ok(PyTensor::new(rubigo_core::ops::cast::to(&out.detach(), dtype).py()?))
+    let out = py
+        .detach(|| {
+            let _mode = autograd::NoGrad::new();
+            let out = apply::call(&e::addcmul, &[&mean, &z, &std], &[1i64.into()])?;
+            rubigo_core::ops::cast::to(&out.detach(), dtype)
+        })
+        .py()?;
+    Ok(PyTensor::new(out))
 }
 
 /// 1 with the probability that the element gives, else 0.
@@ -448,7 +459,7 @@ fn fill(
     let x = t.get().tensor();
     let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
     let value = draw(&x, &shape, x.dtype())?;
-    autograd::write(&x, &value).py()
+    detached(t.py(), &[Some(x.clone())], || autograd::write(&x, &value))
 }
 
 #[pyfunction]
@@ -535,10 +546,7 @@ fn _random_(
         [l, h] => (*l, *h),
         _ => return Err(PyTypeError::new_err("random_() takes (), (to) or (from, to)")),
     };
-    let x = t.get().tensor();
-    let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
-    let value = integers(t.py(), &shape, low, high, dtype, x.device(), generator)?;
-    autograd::write(&x, &value).py()
+    fill(t, |x, shape, d| integers(t.py(), shape, low, high, d, x.device(), generator))
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

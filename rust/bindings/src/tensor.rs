@@ -6,13 +6,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyTuple, PyType};
-use rubigo_core::dtype::{DType, Element};
+use rubigo_core::dtype::DType;
+use rubigo_core::layout::Layout;
 use rubigo_core::ops::{Attr, OpDef, arith, cast, elementwise as e, view};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Tensor, apply, autograd};
 use std::sync::{PoisonError, RwLock};
 
-use crate::convert::{self, wrap};
+use crate::convert::{self, flat, wrap};
 use crate::error::IntoPyResult;
 use crate::ops::{detached, run};
 use crate::types::{PyDevice, dtype_object, parse_device, parse_dtype};
@@ -58,20 +59,21 @@ fn binary(
         return Ok(py.NotImplemented());
     };
     let a = slf.get().tensor();
-    fits(other, &a)?;
+    fits(&b, &a, other)?;
     let (a, b) = if swap { (b, a) } else { (a, b) };
     run(py, op, &[&a, &b], &ONE)
 }
 
-/// An integer of more than 63 bits is right as a float beside floats, and wrong beside integers.
-fn fits(other: &Bound<'_, PyAny>, a: &Tensor) -> PyResult<()> {
+/// An integer of more than 64 bits is right as a float beside floats, and wrong beside integers.
+pub fn fits(number: &Tensor, a: &Tensor, given: &Bound<'_, PyAny>) -> PyResult<()> {
     if !a.dtype().is_float()
-        && other.is_instance_of::<pyo3::types::PyInt>()
-        && other.extract::<i64>().is_err()
+        && matches!(number.as_number(), Some(Number::Float(_)))
+        && given.is_instance_of::<pyo3::types::PyInt>()
     {
-        return Err(pyo3::exceptions::PyOverflowError::new_err(
-            "the integer does not fit int64; make it a uint64 tensor first",
-        ));
+        return Err(pyo3::exceptions::PyOverflowError::new_err(format!(
+            "the integer {given} does not fit {}",
+            a.dtype().name()
+        )));
     }
     Ok(())
 }
@@ -88,8 +90,9 @@ fn in_place(
             other.get_type().name()?
         )));
     };
-    let inputs = [Some(slf.get().tensor()), Some(b)];
-    fits(other, &slf.get().tensor())?;
+    let a = slf.get().tensor();
+    fits(&b, &a, other)?;
+    let inputs = [Some(a), Some(b)];
     detached(slf.py(), &inputs, || autograd::apply_inplace(op, &inputs, &ONE))?;
     Ok(())
 }
@@ -223,6 +226,30 @@ impl PyTensor {
         a.same_storage(&b) && a.layout() == b.layout()
     }
 
+    /// The place of the first element in the memory, and a copy of all elements from there to the last: for deep
+    /// copies, which share memory as their originals do.
+    fn _copy_memory(&self, py: Python<'_>) -> PyResult<(usize, Self)> {
+        let t = self.tensor();
+        let n = t.layout().extent() - t.layout().offset;
+        let flat = Layout { offset: t.layout().offset, ..Layout::contiguous(&[n]) };
+        let copy = py.detach(|| cast::copy_data(&t.alias(flat))).py()?;
+        Ok((t.layout().offset, Self::new(copy)))
+    }
+
+    /// The same for all tensors over one memory, as long as it lives.
+    fn _memory_id(&self) -> usize {
+        std::sync::Arc::as_ptr(self.tensor().storage()) as usize
+    }
+
+    /// This tensor's elements in a copy of its memory that begins at element `start`; None if they are not all in it.
+    fn _in_copy(&self, start: usize, copy: &Self) -> Option<Self> {
+        let (t, copy) = (self.tensor(), copy.tensor());
+        let mut layout = t.layout().clone();
+        layout.offset = layout.offset.checked_sub(start)?;
+        let fits = t.dtype() == copy.dtype() && layout.extent() <= copy.numel();
+        fits.then(|| Self::new(copy.alias(layout)))
+    }
+
     /// Whether both are views of one memory.
     fn _shares_memory(&self, other: &Self) -> bool {
         self.tensor().same_storage(&other.tensor())
@@ -249,9 +276,6 @@ impl PyTensor {
 
     fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
-        if t.dtype() == DType::U64 && t.numel() == 1 {
-            return Ok(flat::<u64>(py, &t)?[0].into_pyobject(py)?.into_any().unbind());
-        }
         convert::number_to_py(py, convert::item(py, &t)?)
     }
 
@@ -350,7 +374,20 @@ impl PyTensor {
 
     #[getter]
     fn grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.tensor().grad().map(|g| wrap(py, g)).transpose()
+        let t = self.tensor();
+        let grad = t.grad();
+        if grad.is_none() && !t.is_leaf() && !t.retains_grad() {
+            let text = c"the .grad of a tensor that is no leaf is not filled by backward(): call \
+                .retain_grad() on it before, or look at the leaf it was made from";
+            PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), text, 1)?;
+        }
+        grad.map(|g| wrap(py, g)).transpose()
+    }
+
+    /// Whether this is no leaf, and its gradient is kept.
+    #[getter]
+    fn retains_grad(&self) -> bool {
+        self.tensor().retains_grad()
     }
 
     #[setter]
@@ -595,7 +632,11 @@ impl PyTensor {
             CompareOp::Gt => &e::gt,
             CompareOp::Ge => &e::ge,
         };
-        binary(slf, other, op, false)
+        // Comparisons are right for integers of any size.
+        match convert::operand(other)? {
+            Some(b) => run(slf.py(), op, &[&slf.get().tensor(), &b], &[]),
+            None => Ok(slf.py().NotImplemented()),
+        }
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
@@ -616,6 +657,7 @@ impl PyTensor {
         Ok(match convert::item(py, &t)? {
             Number::Bool(v) => v,
             Number::Int(v) => v != 0,
+            Number::Big(v) => v != 0,
             Number::Float(v) => v != 0.0,
         })
     }
@@ -724,11 +766,6 @@ fn pick(py: Python<'_>, values: &[usize], dim: Option<i64>) -> PyResult<Py<PyAny
     }
     let i = if dim < 0 { dim + n } else { dim } as usize;
     Ok(values[i].into_pyobject(py)?.into_any().unbind())
-}
-
-/// The elements on the CPU, row by row; a GPU is waited for without the interpreter lock.
-fn flat<T: Element>(py: Python<'_>, t: &Tensor) -> PyResult<Vec<T>> {
-    detached(py, &[Some(t.clone())], || t.to_vec::<T>())
 }
 
 /// Refuses nested lists that memory cannot hold: with a size of 0 inside, there can be any number of them.

@@ -87,9 +87,30 @@ pub(crate) struct Step {
     op: &'static OpDef,
     attrs: Attrs,
     before: Option<Arc<Step>>,
+    /// How many steps, this one included, lead here from the base.
+    depth: u32,
 }
 
+/// A longer chain of views is noted as one step, so that writes into views of views of views stay cheap.
+const MAX_DEPTH: u32 = 8;
+
 impl Step {
+    /// The view of `layout`, made by this call from `x`.
+    fn new(call: &Call, base: &Tensor, layout: &Layout, before: Option<Arc<Self>>) -> Self {
+        let depth = before.as_ref().map_or(1, |b| b.depth + 1);
+        let start = base.layout().offset;
+        if depth > MAX_DEPTH
+            && base.is_contiguous()
+            && layout.offset >= start
+            && !layout.may_self_overlap()
+        {
+            let attrs = [(&layout.shape[..]).into(), (&layout.strides[..]).into()];
+            let attrs = attrs.into_iter().chain([(layout.offset - start).into()]).collect();
+            return Self { op: &crate::ops::view::STRIDED, attrs, before: None, depth: 1 };
+        }
+        Self { op: call.op, attrs: Attrs::from(call.attrs), before, depth }
+    }
+
     /// All view ops from the base on, first to last.
     fn chain(self: &Arc<Self>) -> Vec<Arc<Self>> {
         let mut steps = vec![self.clone()];
@@ -301,6 +322,11 @@ impl Tensor {
         Ok(())
     }
 
+    /// Whether this is no leaf, and its gradient is kept.
+    pub fn retains_grad(&self) -> bool {
+        matches!(self.edge(), Edge::Node(node, nr) if node.retains(nr))
+    }
+
     /// Keeps the gradient of a tensor that is no leaf.
     pub fn retain_grad(&self) -> Result<()> {
         match self.edge() {
@@ -374,7 +400,7 @@ pub(crate) fn make_view(call: &Call, mut layout: Layout) -> Result<Tensor> {
     // Under no_grad a view of a tracked tensor is cut off from its history, as `detach` would.
     if is_enabled() || !base_tracked {
         let (base, before) = parent.map_or_else(|| (x.clone(), None), |v| (v.base, Some(v.last)));
-        let last = Arc::new(Step { op: call.op, attrs: Attrs::from(call.attrs), before });
+        let last = Arc::new(Step::new(call, &base, out.layout(), before));
         let version = out.version();
         out.state(|s| s.view = Some(View { base, last, version }));
     }

@@ -1,6 +1,8 @@
 //! The one error type. The bindings turn a `Kind` into the Python exception of that name.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -33,11 +35,13 @@ pub struct Error {
     pub op: Option<&'static str>,
     pub msg: String,
     pub hint: Option<String>,
+    /// What a callback of the caller's raised, carried through the core as it is.
+    pub raised: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, msg: impl Into<String>) -> Self {
-        Self { kind, op: None, msg: msg.into(), hint: None }
+        Self { kind, op: None, msg: msg.into(), hint: None, raised: None }
     }
 
     pub fn shape(msg: impl Into<String>) -> Self {

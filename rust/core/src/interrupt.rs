@@ -1,11 +1,14 @@
 //! Ctrl-C: the bindings install a hook that asks Python; long loops ask the hook now and then.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-static HOOK: OnceLock<fn() -> bool> = OnceLock::new();
+/// Asks whether the wait is to end: with that error. It may take the interpreter lock.
+pub type Hook = fn() -> Result<()>;
+
+static HOOK: OnceLock<Hook> = OnceLock::new();
 
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -14,8 +17,7 @@ thread_local! {
     static CALLS: Cell<u8> = const { Cell::new(0) };
 }
 
-/// `hook` says whether an interrupt is waiting; it may take the interpreter lock.
-pub fn set_hook(hook: fn() -> bool) {
+pub fn set_hook(hook: Hook) {
     HOOK.get_or_init(|| hook);
     crate::gpu::set_interrupt_hook(hook);
 }
@@ -32,8 +34,5 @@ pub fn check() -> Result<()> {
         return Ok(());
     }
     LAST.set(Some(now));
-    match HOOK.get() {
-        Some(hook) if hook() => Err(Error::new(Kind::Interrupted, "interrupted")),
-        _ => Ok(()),
-    }
+    HOOK.get().map_or(Ok(()), |hook| hook())
 }

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod mode;
 #[cfg(feature = "mutate")]
 pub mod mutate;
+pub mod number;
 pub mod ops;
 pub mod rng;
 pub mod storage;

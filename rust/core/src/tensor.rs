@@ -5,6 +5,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::gpu::Buffer;
 use crate::layout::{self, Dims, Layout};
+pub use crate::number::Number;
 use crate::storage::{Device, Storage};
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ impl Tensor {
         let t = match value {
             Number::Bool(v) => Self::from_slice(&[v], &[]),
             Number::Int(v) => Self::from_slice(&[v], &[]),
+            Number::Big(v) => Self::from_slice(&[v], &[]),
             Number::Float(v) => Self::from_slice(&[v], &[]),
         }?;
         Ok(t.into_wrapped())
@@ -202,6 +204,23 @@ impl Tensor {
         Ok(out)
     }
 
+    /// The Python number that an operand is, if it is one.
+    pub fn as_number(&self) -> Option<Number> {
+        if !self.is_wrapped() || self.numel() != 1 || self.device() != Device::Cpu {
+            return None;
+        }
+        // SAFETY: one element of that dtype in CPU memory.
+        unsafe {
+            match self.dtype() {
+                DType::Bool => Some(Number::Bool(*self.ptr::<bool>())),
+                DType::I64 => Some(Number::Int(*self.ptr::<i64>())),
+                DType::U64 => Some(Number::Big(*self.ptr::<u64>())),
+                DType::F64 => Some(Number::Float(*self.ptr::<f64>())),
+                _ => None,
+            }
+        }
+    }
+
     /// The one element as a Python number.
     pub fn item(&self) -> Result<Number> {
         if self.numel() != 1 {
@@ -217,38 +236,13 @@ impl Tensor {
             DType::Bool => Number::Bool(self.to_vec::<bool>()?[0]),
             DType::U64 => {
                 let v = self.to_vec::<u64>()?[0];
-                i64::try_from(v).map_or(Number::Float(v as f64), Number::Int)
+                i64::try_from(v).map_or(Number::Big(v), Number::Int)
             }
             d if d.is_int() => Number::Int(self.to_vec::<i64>()?[0]),
             _ => Number::Float(self.to_vec::<f64>()?[0]),
         };
         drop(no_grad);
         Ok(out)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-}
-
-impl Number {
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Number::Bool(v) => v as u8 as f64,
-            Number::Int(v) => v as f64,
-            Number::Float(v) => v,
-        }
-    }
-
-    pub fn dtype(self) -> DType {
-        match self {
-            Number::Bool(_) => DType::Bool,
-            Number::Int(_) => DType::I64,
-            Number::Float(_) => DType::F64,
-        }
     }
 }
 

@@ -91,6 +91,10 @@ pub fn write(x: &Tensor, value: &Tensor) -> Result<()> {
 /// `computed`: the value was made from `x`, so that its history is the new history of `x`.
 fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     check_target(x)?;
+    let value = &match value.as_number() {
+        Some(n) if !computed => n.exact(x.dtype())?,
+        _ => value.clone(),
+    };
     let history = is_enabled() && (x.requires_grad() || value.requires_grad());
     // Cast and expanded as ops, so that the gradient finds its way back.
     let fitted = if history {
@@ -156,6 +160,7 @@ impl Backward for ViewWrite {
     fn backward(&self, grads: &[Option<Tensor>], create_graph: bool) -> Result<Grads> {
         let Some(g) = &grads[0] else { return Ok(smallvec![None, None]) };
         let _mode = GradMode::set(create_graph);
+        let g = &ops::cast::contiguous(g)?;
         let part = replay(&self.last, g)?;
         let rest = ops::cast::copy(g)?;
         let hole = replay(&self.last, &rest)?;

@@ -339,6 +339,10 @@ impl Node {
         }
     }
 
+    pub(super) fn retains(&self, nr: u32) -> bool {
+        lock(&self.watch).as_ref().is_some_and(|w| w.retained.iter().any(|(n, _)| *n == nr))
+    }
+
     pub(super) fn module(&self) -> Option<Arc<str>> {
         lock(&self.watch).as_ref().and_then(|w| w.module.clone())
     }

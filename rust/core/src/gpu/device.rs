@@ -9,6 +9,7 @@ use wgpu::Features;
 
 use super::adapter;
 use crate::error::{Error, Kind, Result};
+use crate::interrupt::Hook;
 
 /// What one opened device can do.
 #[derive(Clone, Debug)]
@@ -50,16 +51,16 @@ impl DeviceInfo {
 const WAIT_SLICE: Duration = Duration::from_millis(50);
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(2);
 
-static INTERRUPT: RwLock<Option<fn() -> bool>> = RwLock::new(None);
+static INTERRUPT: RwLock<Option<Hook>> = RwLock::new(None);
 
-/// Every wait calls `hook` at least each 50 ms; `true` ends the wait with `Kind::Interrupted`.
-pub fn set_interrupt_hook(hook: fn() -> bool) {
+/// Every wait calls `hook` at least each 50 ms; its error ends the wait.
+pub fn set_interrupt_hook(hook: Hook) {
     *INTERRUPT.write().unwrap_or_else(PoisonError::into_inner) = Some(hook);
 }
 
-fn interrupted() -> bool {
+fn check_interrupt() -> Result<()> {
     let hook = *INTERRUPT.read().unwrap_or_else(PoisonError::into_inner);
-    hook.is_some_and(|hook| hook())
+    hook.map_or(Ok(()), |hook| hook())
 }
 
 /// An open device: the handles, what it can do, and whether it is still well.
@@ -213,9 +214,7 @@ impl Device {
 
     /// Between two slices of a wait: was Ctrl-C pressed, is the time over?
     pub(super) fn check_wait(&self, start: Instant) -> Result<()> {
-        if interrupted() {
-            return Err(Error::new(Kind::Interrupted, "interrupted while waiting for the GPU"));
-        }
+        check_interrupt()?;
         if start.elapsed() < self.timeout {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 
 const ADD_ONE: &str = "
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
@@ -298,7 +298,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
     let kernel = Kernel { key: "test.slow", source: &|| SLOW.to_owned() };
     gpu.dispatch(&kernel, &[&x], &[], [2000, 1, 1]).unwrap();
     // Other tests wait too; only this thread is to be stopped.
-    set_interrupt_hook(|| std::thread::current().name() == Some("stopped"));
+    set_interrupt_hook(|| match std::thread::current().name() {
+        Some("stopped") => Err(Error::new(Kind::Interrupted, "interrupted")),
+        _ => Ok(()),
+    });
     std::thread::scope(|scope| {
         let wait = || {
             let start = Instant::now();

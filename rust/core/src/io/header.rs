@@ -263,7 +263,14 @@ pub(super) fn make(
                 "tensor {name:?}: safetensors has no dtype {dtype:?}"
             )));
         };
-        if shape.len() > MAX_RANK || size_of(shape, itemsize) != Some(bytes.len()) {
+        if shape.len() > MAX_RANK {
+            return Err(Error::value(format!(
+                "tensor {name:?} has {} dimensions, a file holds up to {MAX_RANK}",
+                shape.len()
+            ))
+            .hint("reshape it before saving"));
+        }
+        if size_of(shape, itemsize) != Some(bytes.len()) {
             return Err(Error::value(format!(
                 "tensor {name:?} {dtype} {shape:?} does not fit its {} bytes",
                 bytes.len()

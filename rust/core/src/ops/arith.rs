@@ -56,12 +56,9 @@ pub static DIV: OpDef = OpDef::composed(
 .bind(IN)
 .domain(0.3, 3.0);
 
-/// A bound as a plain number, where it is a Python number.
-fn bound(t: Option<&Tensor>) -> Result<Option<Attr>> {
-    match t {
-        Some(t) if t.is_wrapped() => Ok(Some(t.item()?.into())),
-        _ => Ok(None),
-    }
+/// A bound that is a Python number, as `dtype` holds it; without one the other value.
+fn bound(t: Option<&Tensor>, dtype: DType, none: f64) -> Result<Attr> {
+    t.map_or(Ok(none.into()), |t| Ok(super::cast::fit(t, dtype)?.item()?.into()))
 }
 
 fn clamp(x: &Tensor, lo: Option<&Tensor>, hi: Option<&Tensor>) -> Result<Tensor> {
@@ -74,10 +71,7 @@ fn clamp(x: &Tensor, lo: Option<&Tensor>, hi: Option<&Tensor>) -> Result<Tensor>
     }
     let plain = |t: Option<&Tensor>| t.is_none_or(Tensor::is_wrapped);
     if plain(lo) && plain(hi) {
-        let attrs = [
-            bound(lo)?.unwrap_or(Attr::Float(f64::NEG_INFINITY)),
-            bound(hi)?.unwrap_or(Attr::Float(f64::INFINITY)),
-        ];
+        let attrs = [bound(lo, dtype, f64::NEG_INFINITY)?, bound(hi, dtype, f64::INFINITY)?];
         return call(&e::clamp_numbers, &[x], &attrs);
     }
     // At a bound the gradient is the input's alone, which `maximum` would share; NaN bounds win.

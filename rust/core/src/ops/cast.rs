@@ -76,6 +76,14 @@ pub fn to(t: &Tensor, dtype: DType) -> Result<Tensor> {
     call(&CAST, &[t], &[dtype.into()])
 }
 
+/// As `to`, but a Python number that the dtype does not hold is an error: for values that are stored as they are.
+pub fn fit(value: &Tensor, dtype: DType) -> Result<Tensor> {
+    match value.as_number() {
+        Some(n) => n.exact(dtype),
+        None => to(value, dtype),
+    }
+}
+
 pub fn to_device(t: &Tensor, device: Device) -> Result<Tensor> {
     if t.device() == device { Ok(t.clone()) } else { call(&TO_DEVICE, &[t], &[device.into()]) }
 }

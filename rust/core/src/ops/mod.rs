@@ -47,6 +47,8 @@ pub enum Attr {
     None,
     Bool(bool),
     Int(i64),
+    /// An integer above `i64::MAX`.
+    Big(u64),
     Float(f64),
     Ints(SmallVec<[i64; 4]>),
     Floats(Vec<f64>),
@@ -62,6 +64,7 @@ impl From<Number> for Attr {
         match n {
             Number::Bool(v) => Attr::Bool(v),
             Number::Int(v) => Attr::Int(v),
+            Number::Big(v) => Attr::Big(v),
             Number::Float(v) => Attr::Float(v),
         }
     }
@@ -135,6 +138,7 @@ impl<'a> Call<'a> {
         match self.attr(i) {
             Attr::Float(v) => Some(*v),
             Attr::Int(v) => Some(*v as f64),
+            Attr::Big(v) => Some(*v as f64),
             Attr::Bool(v) => Some(*v as u8 as f64),
             _ => None,
         }
@@ -170,6 +174,26 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Which operand is where: "input is on cpu, other on gpu".
+    fn places(&self) -> String {
+        let names = Signature::parse(self.op.sig).params;
+        let names: Vec<&Param> = names
+            .iter()
+            .filter(|p| matches!(p.kind, ParamKind::Tensor | ParamKind::Tensors))
+            .collect();
+        let mut places: Vec<String> = Vec::new();
+        for (i, t) in self.inputs.iter().enumerate() {
+            let Some(t) = t else { continue };
+            let verb = if places.is_empty() { "is on" } else { "on" };
+            let name = match names[..] {
+                [only] if only.kind == ParamKind::Tensors => format!("{}[{i}]", only.name),
+                _ => names.get(i).map_or_else(|| format!("operand {i}"), |p| p.name.to_string()),
+            };
+            places.push(format!("{name} {verb} {}", t.device()));
+        }
+        places.join(", ")
+    }
+
     /// The device all inputs share; 0-d CPU tensors may accompany GPU ones.
     pub fn device(&self) -> Result<Device> {
         let mut device = None;
@@ -182,9 +206,10 @@ impl<'a> Call<'a> {
                     if all_scalar {
                         return Ok(Device::Gpu);
                     }
-                    return Err(Error::runtime(
-                        "expected all tensors on one device, found some on cpu and some on gpu",
-                    )
+                    return Err(Error::runtime(format!(
+                        "expected all tensors on one device, but {}",
+                        self.places()
+                    ))
                     .hint("move them first with .to(\"gpu\") or .to(\"cpu\")"));
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use crate::autograd::{Grads, Vjp};
 use crate::cpu::map::{self, In, Out, TileFn};
 use crate::cpu::simd::{self, Isa};
 use crate::dtype::{Compute, DType};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::layout::{self, Dims, Layout};
 use crate::storage::Device;
 use crate::tensor::{Number, Tensor, result_type};
@@ -133,6 +133,45 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
     }
 }
 
+/// Deals with Python numbers that `dtype` does not hold: `where` refuses them for integers, as do other rows integers of more than 63
+/// bits. Comparisons are true arithmetic, in which a number beyond all values of the dtype is as good as infinite: they
+/// get other inputs.
+fn numbers_beyond(
+    call: &Call,
+    row: &Row,
+    dtype: DType,
+) -> Result<Option<SmallVec<[Option<Tensor>; 4]>>> {
+    let mut inputs: Option<SmallVec<[Option<Tensor>; 4]>> = None;
+    for (i, t) in call.tensors().enumerate() {
+        let Some(n) = t.as_number() else { continue };
+        match row.class {
+            Class::Masked if dtype.is_int() => {
+                n.exact(dtype)?;
+            }
+            Class::Compare => {
+                if let (Some(v), Some((lo, hi))) = (n.as_int(), dtype.int_range())
+                    && dtype.is_int()
+                    && !(lo..=hi).contains(&v)
+                    && !all_numbers(call)
+                {
+                    let far = if v < lo { f64::NEG_INFINITY } else { f64::INFINITY };
+                    let list = inputs.get_or_insert_with(|| call.inputs.into());
+                    list[i] = Some(Tensor::number(Number::Float(far))?);
+                }
+            }
+            _ if matches!(n, Number::Big(_)) && dtype.is_int() && dtype != DType::U64 => {
+                return Err(Error::new(
+                    Kind::Overflow,
+                    format!("the integer {n} does not fit {}", dtype.name()),
+                )
+                .hint("make it a tensor of a dtype that holds it, such as uint64"));
+            }
+            _ => {}
+        }
+    }
+    Ok(inputs)
+}
+
 fn all_numbers(call: &Call) -> bool {
     call.tensors().all(Tensor::is_wrapped)
 }
@@ -144,7 +183,10 @@ pub(crate) fn params(call: &Call, compute: Compute) -> SmallVec<[u64; 4]> {
             match compute {
                 Compute::F32 => (f as f32).to_bits() as u64,
                 Compute::F64 => f.to_bits(),
-                Compute::U64 => call.opt_int(i).map_or(f as u64, |v| v.max(0) as u64),
+                Compute::U64 => match call.attr(i) {
+                    super::Attr::Big(v) => *v,
+                    _ => call.opt_int(i).map_or(f as u64, |v| v as u64),
+                },
                 _ => call.opt_int(i).unwrap_or(f as i64) as u64,
             }
         })
@@ -155,6 +197,9 @@ pub(crate) fn params(call: &Call, compute: Compute) -> SmallVec<[u64; 4]> {
 pub fn run(call: &Call, row: &'static Row) -> Result<Tensor> {
     let device = call.device()?;
     let (dtype, out_dtype) = dtypes(call, row)?;
+    if let Some(inputs) = numbers_beyond(call, row, dtype)? {
+        return run(&Call { op: call.op, inputs: &inputs, attrs: call.attrs }, row);
+    }
     let mut shape: Dims = call.x(0).dims();
     for t in call.tensors().skip(1) {
         if t.shape() != shape.as_slice() {
@@ -335,6 +380,7 @@ pub fn run_into(op: &'static OpDef, call: &Call, x: &Tensor) -> Result<bool> {
         || !safe
         || out_dtype.category() > x.dtype().category()
         || fits.map_or(true, |s| s.as_slice() != x.shape())
+        || numbers_beyond(call, row, dtype)?.is_some()
     {
         return Ok(false);
     }

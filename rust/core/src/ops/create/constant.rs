@@ -1,13 +1,12 @@
 //! Tensors of one value, and the identity matrix.
 
 use super::{default_dtype, device_of, made, number_of, shape_of};
-use crate::dtype::{DType, Element};
-use crate::error::{Error, Result};
+use crate::dtype::DType;
+use crate::error::Result;
 use crate::layout::Layout;
 use crate::ops::{Call, OpDef, Outs, cast};
 use crate::storage::Device;
 use crate::tensor::{Number, Tensor};
-use crate::with_dtype;
 use smallvec::smallvec;
 
 const SIZED: &str = "*size: int[], *, dtype: dtype? = None, device: device? = None";
@@ -74,7 +73,7 @@ pub static EYE: OpDef = made(
             strides: smallvec![shape[1] + 1],
             offset: 0,
         };
-        cast::fill(&out.alias(diagonal), &exact(Number::Int(1), dtype)?)?;
+        cast::fill(&out.alias(diagonal), &Number::Int(1).exact(dtype)?)?;
         Ok(smallvec![out])
     },
 );
@@ -84,50 +83,8 @@ fn float_unless(c: &Call) -> DType {
 }
 
 fn filled(shape: &[usize], value: Number, dtype: DType, device: Device) -> Result<Outs> {
-    let value = exact(value, dtype)?;
+    let value = value.exact(dtype)?;
     let out = Tensor::empty(shape, dtype, device)?;
     cast::fill(&out, &value)?;
     Ok(smallvec![out])
-}
-
-/// The number as a 0-d tensor; integers keep all their digits, and no value may fall out of the dtype's range.
-fn exact(value: Number, dtype: DType) -> Result<Tensor> {
-    let overflow = || {
-        Error::runtime(format!(
-            "value {} cannot be converted to {} without overflow",
-            show(value),
-            dtype.name()
-        ))
-    };
-    if let Some((lo, hi)) = dtype.int_range().filter(|_| dtype != DType::Bool) {
-        let fits = match value {
-            Number::Bool(_) => true,
-            Number::Int(v) => (lo..=hi).contains(&v.into()),
-            // One past the end is a power of two, exact as a float.
-            Number::Float(v) => v.trunc() >= lo as f64 && v.trunc() < (hi + 1) as f64,
-        };
-        if !fits {
-            return Err(overflow());
-        }
-    }
-    with_dtype!(dtype, T => {
-        let element = match value {
-            Number::Bool(v) => T::from_i64(v.into()),
-            Number::Int(v) => T::from_i64(v),
-            Number::Float(v) => T::from_f64(v),
-        };
-        // Half types become infinite, as in PyTorch.
-        if dtype == DType::F32 && value.as_f64().is_finite() && !element.to_f64().is_finite() {
-            return Err(overflow());
-        }
-        Tensor::from_slice(&[element], &[])
-    })
-}
-
-fn show(value: Number) -> String {
-    match value {
-        Number::Bool(v) => v.to_string(),
-        Number::Int(v) => v.to_string(),
-        Number::Float(v) => v.to_string(),
-    }
 }

@@ -68,6 +68,7 @@ fn number_of(c: &Call, i: usize) -> Number {
     match *c.attr(i) {
         Attr::Bool(v) => Number::Bool(v),
         Attr::Int(v) => Number::Int(v),
+        Attr::Big(v) => Number::Big(v),
         _ => Number::Float(c.float(i)),
     }
 }
@@ -76,7 +77,7 @@ fn number_of(c: &Call, i: usize) -> Number {
 fn default_dtype(n: Number) -> DType {
     match n {
         Number::Bool(_) => DType::Bool,
-        Number::Int(_) => DType::I64,
+        Number::Int(_) | Number::Big(_) => DType::I64,
         Number::Float(_) => DType::F32,
     }
 }

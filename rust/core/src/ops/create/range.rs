@@ -122,6 +122,7 @@ fn whole_part(n: Number) -> i64 {
     match n {
         Number::Bool(v) => v.into(),
         Number::Int(v) => v,
+        Number::Big(_) => i64::MAX,
         Number::Float(v) => v as i64,
     }
 }

@@ -228,7 +228,7 @@ fn fitted(value: &Tensor, shape: &[usize], x: &Tensor) -> Result<Tensor> {
             show(shape)
         )));
     }
-    cast::to_device(&cast::to(&v, x.dtype())?, x.device())
+    cast::to_device(&cast::fit(&v, x.dtype())?, x.device())
 }
 
 /// Writes where index tensors point: into the memory itself when nobody needs the history.

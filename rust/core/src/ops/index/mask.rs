@@ -139,14 +139,13 @@ pub static MASKED_FILL: OpDef = OpDef::composed(
                 value.ndim()
             )));
         }
-        // Any number is true or false; a float does not become an integer unasked.
-        if x.dtype() != DType::Bool && value.dtype().category() > x.dtype().category() {
-            return Err(Error::runtime(format!(
-                "value cannot be converted to type {} without overflow",
-                x.dtype().name()
-            )));
-        }
-        one(t::select(mask, &cast::to(value, x.dtype())?, x))
+        // PyTorch takes the number of a 0-d tensor on the CPU; one on the GPU is not waited for.
+        let value = if value.device() == Device::Cpu && !value.requires_grad() {
+            value.item()?.exact(x.dtype())?
+        } else {
+            cast::to(value, x.dtype())?
+        };
+        one(t::select(mask, &value, x))
     },
 )
 .bind(IN);

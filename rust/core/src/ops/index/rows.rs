@@ -60,7 +60,7 @@ fn into_slices(c: &Call, source: &Tensor, how: &str) -> Result<Outs> {
         )));
     }
     let mode = if how == "sum" { "sum" } else { "set" };
-    let source = cast::to_device(&cast::to(source, x.dtype())?, x.device())?;
+    let source = cast::to_device(&cast::fit(source, x.dtype())?, x.device())?;
     let attrs = [Attr::Ints(smallvec![dim as i64]), mode.into(), (how == "fill").into()];
     let out = def::write(&x, &source, &[index], &attrs)?;
     one(view::reshape(&out, c.x(0).shape()))

@@ -218,12 +218,13 @@ fn source(c: &Call) -> Result<Tensor> {
     let src = match (c.opt(2), c.attr(1)) {
         (Some(s), _) => s.clone(),
         (None, &Attr::Int(v)) => Tensor::number(Number::Int(v))?,
+        (None, &Attr::Big(v)) => Tensor::number(Number::Big(v))?,
         (None, &Attr::Float(v)) => Tensor::number(Number::Float(v))?,
         (None, &Attr::Bool(v)) => Tensor::number(Number::Bool(v))?,
         _ => return Err(Error::type_("missing argument 'src' or 'value'")),
     };
     if src.is_wrapped() || (src.ndim() == 0 && index.ndim() > 0) {
-        let src = cast::to_device(&cast::to(&src, x.dtype())?, x.device())?;
+        let src = cast::to_device(&cast::fit(&src, x.dtype())?, x.device())?;
         return view::expand(&src, index.shape());
     }
     Ok(src)

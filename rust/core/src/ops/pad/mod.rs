@@ -5,7 +5,7 @@ use crate::apply::call;
 use crate::autograd::Vjp;
 use crate::error::{Error, Result};
 use crate::ops::index::read_known;
-use crate::tensor::Tensor;
+use crate::tensor::{Number, Tensor};
 use smallvec::smallvec;
 
 pub static OPS: &[&OpDef] = &[&PAD, &PAD_VALUE];
@@ -50,10 +50,12 @@ pub static PAD_VALUE: OpDef = OpDef::kernel(
 
 fn fill_and_copy(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, out) = (c.x(0), &outs[0]);
-    let value = match c.attr(1) {
-        Attr::Int(v) => cast::to(&Tensor::from_slice(&[*v], &[])?, x.dtype())?,
-        _ => Tensor::scalar(c.float(1), x.dtype())?,
+    let value = match *c.attr(1) {
+        Attr::Int(v) => Number::Int(v),
+        Attr::Big(v) => Number::Big(v),
+        _ => Number::Float(c.float(1)),
     };
+    let value = value.exact(x.dtype())?;
     cast::fill(out, &value)?;
     let mut l = out.layout().clone();
     for (d, &n) in x.shape().iter().enumerate() {
