@@ -151,6 +151,8 @@ def stub(table, aliases):
         if op["function"] or op["private"]:
             functions.append(definition(op, "function"))
     methods += [f"    {alias} = {name}" for alias, name in aliases]
+    in_place = {op["name"] for op in table if op["inplace"]}
+    methods += [f"    {alias}_ = {name}_" for alias, name in aliases if name in in_place]
     functions += [f"{alias} = {name}" for alias, name in aliases]
     text = head.replace("    # OPS\n", "\n".join(methods) + "\n")
     return text + "\n" + "\n".join(functions) + "\n"

@@ -392,3 +392,43 @@ def test_reads_and_writes_on_a_device(device):
         x[made] = 5.0
         view[rest] = 5.0
         np.testing.assert_array_equal(x.cpu().numpy(), want)
+
+
+def test_index_put_as_in_torch(device):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((4, 5, 3)).astype("float32")
+    rows, columns = np.array([0, 2, 0, -1]), np.array([1, 1, 1, 4])
+    mask = rng.random((4, 5)) < 0.5
+    cases = [
+        ((rows,), (4, 5, 3)), ((rows,), ()), ((rows, columns), (4, 3)), ((rows, columns), (3,)),
+        ((mask,), (int(mask.sum()), 3)), ((rows[:, None], columns), (4, 4, 3)),
+    ]  # fmt: skip
+    for indices, shape in cases:
+        values = rng.standard_normal(shape).astype("float32")
+        for accumulate in (False, True):
+            if not accumulate and shape:  # of repeated places any may win
+                values = np.full(shape, 2.0, "float32")
+            found = []
+            for lib, where in ((rg, device), (torch, "cpu")):
+                x = lib.tensor(base, device=where, requires_grad=True)
+                v = lib.tensor(values, device=where, requires_grad=True)
+                at = tuple(lib.tensor(i, device=where) for i in indices)
+                y = x.index_put(at, v, accumulate)
+                (y * y).sum().backward()
+                z = x.detach().clone()
+                assert z.index_put_(at, v.detach(), accumulate=accumulate) is z
+                kept = [y.detach(), x.grad, z, *([v.grad] if accumulate else [])]
+                found.append([np.asarray(t.cpu()) for t in kept])
+            for ours, theirs in zip(*found, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_index_put_refuses():
+    x = rg.zeros(3)
+    with pytest.raises(TypeError, match="indices is a tuple of Tensors or None, got Tensor"):
+        x.index_put(rg.tensor([0]), rg.tensor(1.0))
+    with pytest.raises(RuntimeError, match=r"input is rubigo\.float32 and values rubigo\.int64"):
+        x.index_put((rg.tensor([0]),), rg.tensor(1))
+    with pytest.raises(IndexError, match="out of bounds"):
+        x.index_put_((rg.tensor([5]),), rg.tensor(1.0), accumulate=True)

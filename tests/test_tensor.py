@@ -711,3 +711,19 @@ def test_norms_of_half_numbers_do_not_overflow(dtype, p):
     got, want = ours.norm(p), theirs.norm(p)
     assert name(got) == dtype
     np.testing.assert_allclose(got.item(), want.item(), 1e-2)
+
+
+def test_other_names_work_in_place_too():
+    for alias, name in rg._core.aliases():
+        assert hasattr(rg.Tensor, f"{alias}_") == hasattr(rg.Tensor, f"{name}_"), alias
+    x = rg.tensor([-2.0, 3.0])
+    assert x.clip_(-1, 1) is x and x.absolute_().tolist() == [1.0, 1.0]
+
+
+def test_draws_are_methods_too():
+    p = rg.tensor([0.25, 0.75])
+    rg.manual_seed(0)
+    first = p.bernoulli().tolist(), p.multinomial(5, True).tolist()
+    rg.manual_seed(0)
+    assert first == (rg.bernoulli(p).tolist(), rg.multinomial(p, 5, True).tolist())
+    assert rg.tensor([-2.0]).prelu(rg.tensor([0.5])).tolist() == [-1.0]

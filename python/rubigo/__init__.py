@@ -82,6 +82,7 @@ from rubigo._tensor import (
     broadcast_to as broadcast_to,
     dist as dist,
     equal as equal,
+    index_put as index_put,
     isclose as isclose,
     max as max,
     min as min,

@@ -501,6 +501,74 @@ def _where_method(self: Tensor, condition: Tensor, other: _Operand) -> Tensor:
     return _core.where(condition, self, other)
 
 
+def index_put(
+    input: Tensor,
+    indices: Sequence[Tensor | None],
+    values: Tensor,
+    accumulate: bool = False,
+) -> Tensor:
+    """A copy with `values` written (or added, where several meet) to ``input[indices]``.
+
+    Args:
+        input: any tensor.
+        indices: integer or bool tensors, or None for a whole dimension, as in ``input[...]``.
+        values: of the dtype of `input`; broadcasts to the shape of ``input[indices]``.
+        accumulate: add instead of overwriting.
+
+    >>> import rubigo as rg
+    >>> rg.zeros(3).index_put((rg.tensor([1, 1]),), rg.tensor([1.0, 2.0]), accumulate=True)
+    tensor([0., 3., 0.])
+    """
+    check_tensors("index_put", input, values)
+    if isinstance(indices, Tensor) or not isinstance(indices, Sequence):
+        kind = type(indices).__name__
+        raise TypeError(f"index_put: indices is a tuple of Tensors or None, got {kind}")
+    check_tensors("index_put", optional=indices)
+    if values.dtype != input.dtype:
+        raise RuntimeError(
+            f"index_put: input is {input.dtype} and values {values.dtype}\n"
+            f"  hint: cast them with values.to(input.dtype)"
+        )
+    key = tuple(slice(None) if index is None else index for index in indices)
+    if not accumulate:
+        out = input.clone()
+        out[key] = values
+        return out
+    places = _core.arange(input.numel(), device=input.device).reshape(input.shape)[key]
+    flat = values.to(input.device).expand(places.shape).reshape(-1)
+    return input.reshape(-1).index_add(0, places.reshape(-1), flat).reshape(input.shape)
+
+
+def index_put_(
+    self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """`index_put` into the tensor itself."""
+    return self.copy_(index_put(self, indices, values, accumulate))
+
+
+def multinomial(
+    self: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: _core.Generator | None = None,
+) -> Tensor:
+    """As `rubigo.multinomial`."""
+    return _core.multinomial(self, num_samples, replacement, generator=generator)
+
+
+def bernoulli(
+    self: Tensor, p: float | None = None, *, generator: _core.Generator | None = None
+) -> Tensor:
+    """As `rubigo.bernoulli`."""
+    return _core.bernoulli(self, p, generator=generator)
+
+
+def prelu(self: Tensor, weight: Tensor) -> Tensor:
+    """As `rubigo.nn.functional.prelu`."""
+    return _core.prelu(self, weight)
+
+
 def type_(self: Tensor, dtype: _DTypeLike | None = None) -> str | Tensor:
     """The dtype's name, or the elements in another dtype."""
     return f"rubigo.{self.dtype.name}" if dtype is None else self.to(dtype)
@@ -632,7 +700,8 @@ def _attach() -> None:
     """Adds all this to the native class, once, at import."""
     methods: dict[str, Any] = {
         "max": max, "min": min, "nonzero": nonzero, "aminmax": aminmax, "var": var, "std": std,
-        "norm": norm,
+        "norm": norm, "index_put": index_put, "index_put_": index_put_, "prelu": prelu,
+        "multinomial": multinomial, "bernoulli": bernoulli,
         "allclose": allclose, "isclose": isclose, "equal": equal, "dist": dist, "numpy": numpy,
         "cpu": cpu, "gpu": gpu, "type_as": type_as, "t": t, "copy_": copy_, "fill_": fill_,
         "zero_": zero_, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as,

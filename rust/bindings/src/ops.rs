@@ -484,6 +484,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         functions.add(alias, m.getattr(name)?)?;
         m.add(alias, m.getattr(name)?)?;
         class.setattr(alias, class.getattr(name)?)?;
+        if let Some(in_place) = class.getattr_opt(format!("{name}_"))? {
+            class.setattr(format!("{alias}_"), in_place)?;
+        }
     }
     m.add("_functions", functions)?;
     m.add_function(wrap_pyfunction!(aliases, m)?)?;
