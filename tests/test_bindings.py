@@ -152,8 +152,11 @@ def test_the_largest_integers():
         rg.zeros(2, dtype=rg.int64).fill_(most)
 
 
-def lets_others_in(call):
-    """Whether a thread that counts gets a turn during the call: no other way leads to one."""
+def lets_others_in(call, tries=5000):
+    """Whether a thread that counts gets a turn during the call: no other way leads to one.
+
+    A short wait may end before the system has woken that thread, so there are many tries.
+    """
     count, stop = 0, False
 
     def run():
@@ -169,7 +172,7 @@ def lets_others_in(call):
         thread.start()
         while not count:
             time.sleep(0)
-        for _ in range(20):
+        for _ in range(tries):
             seen = count
             call()
             if count > seen:
@@ -183,8 +186,8 @@ def lets_others_in(call):
 
 def test_the_counting_thread_waits_its_turn():
     x = rg.ones(3)
-    assert not lets_others_in(lambda: x + 1)
-    assert not lets_others_in(lambda: sum(range(100_000)))
+    assert not lets_others_in(lambda: x + 1, tries=1000)
+    assert not lets_others_in(lambda: sum(range(100_000)), tries=20)
 
 
 BIG = 3_000_000
