@@ -3,11 +3,12 @@
 import copy
 import warnings
 
+import numpy as np
 import pytest
 
 import rubigo as rg
 from rubigo import nn, optim
-from rubigo.train import EarlyStopping, ModelCheckpoint, Trainer, weights_sha256
+from rubigo.train import Callback, EarlyStopping, Trainer, weights_sha256
 
 SCHEDULES = {
     "StepLR": lambda o: optim.lr_scheduler.StepLR(o, 2),
@@ -36,7 +37,7 @@ def trainer(schedule="StepLR", optimizer=optim.Adam, seed=0):
         opt,
         nn.CrossEntropyLoss(),
         scheduler=SCHEDULES[schedule](opt),
-        callbacks=[stop, ModelCheckpoint("unused/{epoch}", save_best_only=True)][:1],
+        callbacks=[stop],
     )
 
 
@@ -188,3 +189,179 @@ def test_a_model_that_gives_no_tensor(output):
     run = Trainer(model, optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss())
     with pytest.raises(TypeError, match="expected a Tensor"):
         run.fit(data(), 1, verbose=0)
+
+
+class Growing(optim.lr_scheduler.LRScheduler):
+    """A schedule of a user's own, with a list that grows and an attribute that comes later."""
+
+    def __init__(self, optimizer):
+        self.seen = []
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        self.seen.append(self.last_epoch)
+        if self.last_epoch == 2:
+            self.peak = 1.0
+        return [group["lr"] * 0.9 for group in self.optimizer.param_groups]
+
+
+def parameter():
+    return [nn.Parameter(rg.zeros(2))]
+
+
+def test_schedules_of_ones_own_come_back():
+    optimizer = optim.SGD(parameter(), lr=0.1)
+    schedule = Growing(optimizer)
+    optimizer.step()
+    for _ in range(3):
+        schedule.step()
+    again = Growing(optim.SGD(parameter(), lr=0.1))
+    again.load_state_dict(schedule.state_dict())
+    assert again.state_dict() == schedule.state_dict() and again.peak == 1.0
+    with pytest.raises(ValueError, match="would replace its method 'step'"):
+        again.load_state_dict({"step": 5})
+
+
+def test_schedules_take_other_milestones_and_states_of_torch():
+    torch = pytest.importorskip("torch")
+    schedule = optim.lr_scheduler.MultiStepLR(optim.SGD(parameter(), lr=0.1), [2])
+    other = optim.lr_scheduler.MultiStepLR(optim.SGD(parameter(), lr=0.1), [2, 5])
+    schedule.load_state_dict(other.state_dict())
+    assert schedule.milestones == [2, 5]
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=0.1)
+    for name, args in [("StepLR", (2,)), ("CosineAnnealingLR", (5,)), ("ExponentialLR", (0.9,))]:
+        ours = getattr(optim.lr_scheduler, name)(optim.SGD(parameter(), lr=0.1), *args)
+        saved = getattr(torch.optim.lr_scheduler, name)(theirs, *args)
+        theirs.step()
+        saved.step()
+        ours.load_state_dict(saved.state_dict())
+        assert ours.last_epoch == 1 and ours.get_last_lr() == saved.get_last_lr()
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.1), np.float64(0.1), rg.tensor(0.1), 1])
+def test_rates_may_be_scalars_of_any_kind(rate, tmp_path):
+    saved = optim.SGD(parameter(), lr=rate).state_dict()
+    again = optim.SGD(parameter(), lr=0.2)
+    again.load_state_dict(saved)
+    assert float(again.param_groups[0]["lr"]) == float(rate)
+    model = nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=rate)
+    schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: np.float32(0.5))
+    Trainer(model, optimizer, nn.CrossEntropyLoss(), scheduler=schedule).save(tmp_path / "a")
+
+
+def test_state_of_an_optimizer_of_ones_own_may_have_any_shape():
+    class Scaled(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+        def step(self):
+            for p in self.param_groups[0]["params"]:
+                self.state[p]["norm"] = rg.tensor(1.5)
+
+    one = Scaled(parameter())
+    one.step()
+    two = Scaled(parameter())
+    two.load_state_dict(one.state_dict())
+    assert two.state[two.param_groups[0]["params"][0]]["norm"].item() == 1.5
+
+
+def test_a_state_that_lacks_a_piece_is_refused():
+    model = nn.Linear(2, 2)
+    optimizer = optim.Adam(model.parameters())
+    model(rg.ones(1, 2)).sum().backward()
+    optimizer.step()
+    saved = optimizer.state_dict()
+    for name in ("exp_avg", "step"):
+        broken = copy.deepcopy(saved)
+        del broken["state"][0][name]
+        with pytest.raises(ValueError, match=f"only some parameters have '{name}'"):
+            optimizer.load_state_dict(broken)
+
+
+def test_early_stopping_without_a_state_in_the_file_starts_anew(tmp_path):
+    x = rg.arange(8, dtype=rg.float32).reshape(8, 1) / 8
+
+    def run(callbacks=()):
+        model = nn.Linear(1, 1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        return Trainer(model, optimizer, nn.MSELoss(), callbacks=callbacks)
+
+    plain = run()
+    plain.fit((x, x), 2, verbose=0)
+    plain.save(tmp_path / "a")
+    stopped = run([EarlyStopping("loss", patience=1, min_delta=100.0)])
+    stopped.fit((x, x), 20, verbose=0)
+    assert stopped.epoch == 2
+    with pytest.warns(UserWarning, match="finds no state in it"):
+        stopped.load(tmp_path / "a")
+    stopped.fit((x, x), 4, verbose=0)
+    assert stopped.epoch == 4
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 5, 7])
+def test_resuming_is_exact_where_the_best_weights_were_lent_out(cut, tmp_path):
+    x = rg.arange(8, dtype=rg.float32).reshape(8, 1) / 8
+
+    def run():
+        rg.manual_seed(7)
+        model = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        optimizer = optim.AdamW(model.parameters(), lr=0.3)
+        stop = EarlyStopping("loss", patience=50, restore_best_weights=True)
+        return Trainer(model, optimizer, nn.MSELoss(), callbacks=[stop])
+
+    def go_on(trainer, epochs):
+        trainer.fit((x, x), epochs, batch_size=2, verbose=0)
+
+    whole, first, resumed = run(), run(), run()
+    go_on(whole, 8)
+    go_on(first, cut)
+    first.save(tmp_path / "a")
+    resumed.load(tmp_path / "a")
+    for trainer in (first, resumed):
+        go_on(trainer, 8)
+        assert trainer.history["loss"] == whole.history["loss"]
+        assert weights_sha256(trainer.model) == weights_sha256(whole.model)
+
+
+def test_a_failed_load_leaves_callbacks_as_they_were(tmp_path):
+    class Keeps(Callback):
+        def __init__(self):
+            self.d = {1: (1, 2)}
+
+        def state_dict(self):
+            return {"d": self.d}
+
+        def load_state_dict(self, state):
+            self.d = state["d"]
+
+    def run(width):
+        model = nn.Linear(width, 1)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        return Trainer(model, optimizer, nn.MSELoss(), callbacks=[Keeps()])
+
+    run(1).save(tmp_path / "a")
+    other = run(2)
+    with pytest.raises(ValueError, match="does not fit this trainer"):
+        other.load(tmp_path / "a")
+    assert other.callbacks[0].d == {1: (1, 2)}
+
+
+def test_every_callback_has_its_end():
+    ended = []
+
+    class Ends(Callback):
+        def __init__(self, fails):
+            self.fails = fails
+
+        def on_fit_end(self, trainer):
+            ended.append(self.fails)
+            if self.fails:
+                raise OSError("no room")
+
+    model = nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    run = Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=[Ends(True), Ends(False)])
+    with pytest.raises(OSError, match="no room"):
+        run.fit(data(), 1, verbose=0)
+    assert ended == [True, False]

@@ -212,3 +212,15 @@ def test_weighted_means_equal_torch(device):
             *map(torch.from_numpy, (x, y)), weight=torch.from_numpy(w)
         )
         assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["huber_loss", "smooth_l1_loss", "mse_loss"])
+def test_gradients_at_infinity_as_in_torch(name):
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib in (rg, torch):
+        x = lib.tensor([float("inf"), -float("inf"), 3e38, 0.5, -2.0], requires_grad=True)
+        loss = getattr(lib.nn.functional, name)(x, lib.zeros(5), reduction="none")
+        loss.sum().backward()
+        found.append((loss.tolist(), x.grad.tolist()))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)

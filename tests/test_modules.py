@@ -376,3 +376,13 @@ def test_values_do_not_depend_on_who_saves(tmp_path):
     other.load_state_dict(rg.load(tmp_path / "state"))
     assert other[0].count == 3
     assert np.array_equal(other[0].linear.weight.detach(), model[0].linear.weight.detach())
+
+
+def test_messages_of_ones_own_layers_stay_whole():
+    class Block(nn.Module):
+        def forward(self, text):
+            raise RuntimeError(text)
+
+    for text in ("b: drive not ready", "block: the value: bad", ": colon"):
+        with pytest.raises(RuntimeError, match=f"^Block: {text}$"):
+            Block()(text)

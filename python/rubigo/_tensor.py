@@ -488,10 +488,10 @@ def where(
     condition: Tensor, input: _Operand | None = None, other: _Operand | None = None
 ) -> Tensor | tuple[Tensor, ...]:
     """`input` where `condition` holds, `other` elsewhere; alone, the indices where it holds."""
-    check_tensors("where", condition)
     if input is None or other is None:
         if input is not other:
             raise TypeError("where() takes input and other, or neither")
+        check_tensors("where", condition)
         return nonzero(condition, as_tuple=True)
     return _core.where(condition, input, other)
 

@@ -69,9 +69,9 @@ def smooth_l1_loss(
         return l1_loss(input, target, reduction)
     same_shape("smooth_l1_loss", input, target)
     d = (input - target).abs()
-    # With m = min(d, beta) both branches are m (d - m / 2) / beta.
+    # With m = min(d, beta) both branches are m^2 / (2 beta) + d - m, also for an infinite d.
     near = d.clamp(max=beta)
-    return reduce(near * (d - near * 0.5) / beta, reduction)
+    return reduce(near.square() * (0.5 / beta) + (d - near), reduction)
 
 
 def huber_loss(
@@ -97,7 +97,7 @@ def huber_loss(
     same_shape("huber_loss", input, target)
     d = (input - target).abs()
     near = d.clamp(max=delta)
-    loss = near * (d - near * 0.5)
+    loss = near.square() * 0.5 + delta * (d - near)
     if weight is not None:
         same_shape("huber_loss", loss, weight, "weight")
         loss = loss * weight

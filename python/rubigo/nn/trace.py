@@ -37,7 +37,7 @@ def annotate(error: Exception, module: Module) -> None:
     message, failed, below, path = getattr(
         error,
         "_rubigo_origin",
-        (error.args[0] if plain else None, type(module).__name__, module, ""),
+        (_message(error, module) if plain else None, type(module).__name__, module, ""),
     )
     if below is not module:
         name = next((n for n, m in module.named_modules() if m is below), None)
@@ -48,17 +48,20 @@ def annotate(error: Exception, module: Module) -> None:
     shown = re.sub(r"(^|\.)(\d+)(?=\.|$)", r"[\2]", path)
     where = f"{shown} ({failed})" if shown else failed
     if message is not None:
-        error.args = (f"{where}: {_without_op(message, failed)}",)
+        error.args = (f"{where}: {message}",)
         return
     # The arguments of other errors have meanings of their own: a KeyError's is the key.
     notes = [n for n in getattr(error, "__notes__", []) if not n.startswith(_NOTE)]
     error.__notes__ = [*notes, _NOTE + where]
 
 
-def _without_op(message: str, module: str) -> str:
-    """The message without the op's name where that is the module's: `Linear: linear: ...`."""
+def _message(error: Exception, module: Module) -> str:
+    """The message, without the op's name where that is the layer's: `Linear: linear: ...`."""
+    message: str = error.args[0]
     op, colon, rest = message.partition(": ")
-    return rest if colon and module.lower().startswith(op.replace("_", "")) else message
+    layer = type(module)
+    own = layer.__module__.startswith("rubigo.nn") and op and colon
+    return rest if own and layer.__name__.lower().startswith(op.replace("_", "")) else message
 
 
 def shape_error(message: str, hint: str | None = None) -> ShapeError:

@@ -248,9 +248,20 @@ class Optimizer:
             if owner is None:
                 raise ValueError(f"loaded state dict has state for an unknown parameter {key!r}")
             state[owner] = {name: self._adopted(name, v, owner) for name, v in values.items()}
+        self._check_whole(state)
         for ours, new in zip(self.param_groups, merged, strict=True):
             ours.update(new)
         self.state = state
+
+    def _check_whole(self, state: Mapping[Any, Mapping[str, Any]]) -> None:
+        """Refuses a state that lacks for one parameter what it has for others of its group."""
+        for i, group in enumerate(self.param_groups):
+            kept = [state[p] for p in group["params"] if state.get(p)]
+            for name in ("step", *self.buffers):
+                if 0 < sum(name in values for values in kept) < len(kept):
+                    raise ValueError(
+                        f"loaded state dict, group {i}: only some parameters have {name!r}"
+                    )
 
     def _adopted(self, name: str, value: Any, owner: Tensor) -> Any:
         """A saved piece of state as this optimizer keeps it."""
@@ -265,7 +276,7 @@ class Optimizer:
                     f"loaded state {name!r} must be a Tensor, got {type(value).__name__}"
                 )
             return value
-        if tuple(value.shape) != tuple(owner.shape):
+        if name in self.buffers and tuple(value.shape) != tuple(owner.shape):
             raise ValueError(
                 f"loaded state {name!r} has shape {tuple(value.shape)}, "
                 f"its parameter {tuple(owner.shape)}"
@@ -304,14 +315,22 @@ def check_kinds(ours: Mapping[str, Any], theirs: Mapping[str, Any], where: str) 
 
 
 def _same_kind(ours: Any, theirs: Any) -> bool:
-    if ours is None:
-        return True
     if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
         return len(ours) == len(theirs) and all(map(_same_kind, ours, theirs))
-    for kind in (bool, (int, float), str, (list, tuple), Mapping):
-        if isinstance(ours, kind):
-            return isinstance(theirs, kind) and isinstance(theirs, bool) == (kind is bool)
-    return True
+    kind = _kind(ours)
+    return kind is None or kind == _kind(theirs)
+
+
+def _kind(value: Any) -> str | None:
+    """What a setting is, as far as others may stand in its place; None if anything may."""
+    if isinstance(value, bool) or getattr(getattr(value, "dtype", None), "name", "") == "bool":
+        return "bool"
+    for kind, name in ((str, "text"), (Mapping, "dict"), ((list, tuple), "list")):
+        if isinstance(value, kind):
+            return name
+    # A rate may be a scalar of numpy's, or a tensor.
+    is_number = hasattr(value, "__float__") and not getattr(value, "ndim", 0)
+    return "number" if is_number else None
 
 
 def at_least_zero(group: dict[str, Any], *names: str) -> None:

@@ -51,6 +51,9 @@ class Callback:
     def on_fit_end(self, trainer: Trainer) -> None:
         """At the end of `fit`, also after an error or Ctrl-C."""
 
+    def on_load(self, trainer: Trainer) -> None:
+        """After its state came from a checkpoint; a ValueError refuses one that does not fit."""
+
     def state_dict(self) -> dict[str, Any]:
         """What an exact resume needs."""
         return {}
@@ -163,7 +166,8 @@ class EarlyStopping(Callback):
             first of them.
         mode: "min", "max", or "auto": as the metric says, and "min" for losses.
         min_delta: a smaller change is no improvement.
-        restore_best_weights: at the end the model gets back its weights of the best epoch.
+        restore_best_weights: at the end the model gets back its weights of the best epoch. A
+            run that goes on later does so from its last weights.
 
     >>> EarlyStopping("val_accuracy", patience=2).patience
     2
@@ -185,27 +189,33 @@ class EarlyStopping(Callback):
         self._best = _Best(monitor, mode, min_delta)
         self._waited = 0
         self._weights: dict[str, rg.Tensor] | None = None
+        self._last: dict[str, rg.Tensor] | None = None
+        self._loaded = False
 
     def _has_stopped(self) -> bool:
         return self._waited >= max(self.patience, 1)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        if trainer.resumed and self._has_stopped():
+        loaded, self._loaded = self._loaded, False
+        last, self._last = self._last, None
+        if loaded and self._has_stopped():
             # A run that had ended does not begin again because its last checkpoint is resumed.
             trainer.should_stop = True
             warnings.warn(
                 f"early stopping had ended this run after epoch {trainer.epoch}: nothing to do",
                 stacklevel=3,
             )
-        elif not trainer.resumed and (trainer.epoch == 0 or self._has_stopped()):
+        elif not loaded and (trainer.epoch == 0 or self._has_stopped()):
             self._best.value, self._waited, self._weights = None, 0, None
+        elif last is not None and _holds(trainer.model, self._weights):
+            # The best weights were only lent out: the run goes on from where it was.
+            trainer.model.load_state_dict(last)
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         if self._best.improved(trainer, logs):
             self._waited = 0
             if self.restore_best_weights:
-                state = trainer.model.state_dict()
-                self._weights = {k: v.detach().to("cpu").clone() for k, v in state.items()}
+                self._weights = _weights_of(trainer.model)
             return
         self._waited += 1
         if self._has_stopped():
@@ -213,19 +223,43 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._weights is not None:
+            self._last = None if self._has_stopped() else _weights_of(trainer.model)
             trainer.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._best.value, "waited": self._waited, "weights": self._weights}
+        return {
+            "best": self._best.value,
+            "waited": self._waited,
+            "weights": self._weights,
+            "last": self._last,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        best, waited, weights = state["best"], state["waited"], state["weights"]
+        waited, weights, last = state["waited"], state["weights"], state["last"]
         if type(waited) is not int:
             raise ValueError(f"EarlyStopping: 'waited' must be a whole number, got {waited!r}")
-        if weights is not None and not isinstance(weights, dict):
-            raise ValueError(f"EarlyStopping: 'weights' must be a dict or None, got {weights!r}")
-        self._best.load(best)
-        self._waited, self._weights = waited, weights
+        for name, given in (("weights", weights), ("last", last)):
+            tensors = given.values() if isinstance(given, dict) else [given]
+            if given is not None and not all(isinstance(t, rg.Tensor) for t in tensors):
+                raise ValueError(f"EarlyStopping: {name!r} must be a dict of tensors, or None")
+        self._best.load(state["best"])
+        self._waited, self._weights, self._last = waited, weights, last
+        self._loaded = True
+
+    def on_load(self, trainer: Trainer) -> None:
+        shapes = {name: t.shape for name, t in trainer.model.state_dict().items()}
+        for weights in (self._weights, self._last):
+            if weights is not None and shapes != {k: t.shape for k, t in weights.items()}:
+                raise ValueError("EarlyStopping: its weights are those of another model")
+
+
+def _weights_of(model: Any) -> dict[str, rg.Tensor]:
+    return {k: v.detach().to("cpu").clone() for k, v in model.state_dict().items()}
+
+
+def _holds(model: Any, weights: dict[str, rg.Tensor] | None) -> bool:
+    now = _weights_of(model)
+    return weights is not None and all(rg.equal(now[name], t) for name, t in weights.items())
 
 
 class ModelCheckpoint(Callback):

@@ -17,6 +17,8 @@ def plain(value: Any) -> Any:
         return [plain(member) for member in value]
     if isinstance(value, rg.Tensor):
         return value.detach()
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()  # a scalar of numpy's
     return value
 
 

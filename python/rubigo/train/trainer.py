@@ -9,7 +9,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from numbers import Number
 from os import PathLike
 from typing import Any, cast
@@ -103,8 +104,6 @@ class Trainer:
         """Epochs completed."""
         self.should_stop = False
         """A callback sets it to end the run after the epoch."""
-        self.resumed = False
-        """Whether a checkpoint was loaded since the last `fit`."""
         self._seed: int | None = None
 
     def fit(
@@ -181,9 +180,9 @@ class Trainer:
             while self.epoch < epochs and not self.should_stop:
                 self._epoch(loader, validation, batch_size, callbacks)
         finally:
-            self.resumed = False
-            for callback in callbacks:
-                callback.on_fit_end(self)
+            with ExitStack() as ends:  # each has its turn, whatever another raises
+                for callback in reversed(callbacks):
+                    ends.callback(callback.on_fit_end, self)
         return self.history
 
     def _epoch(
@@ -321,14 +320,15 @@ class Trainer:
         """
         state = read_checkpoint(path, _FORMAT)
         optimizer = self.optimizer.state_dict()
-        callbacks = [plain(callback.state_dict()) for callback in self.callbacks]
+        callbacks = [(deepcopy(c.state_dict()), dict(vars(c))) for c in self.callbacks]
         try:
             alone = self._load_callbacks(state["callbacks"])
             restore_optimizer(self.optimizer, state["optimizer"])
             self.model.load_state_dict(state["model"])  # last: it changes all or nothing
         except Exception as error:
-            for callback, before in zip(self.callbacks, callbacks, strict=True):
+            for callback, (before, attributes) in zip(self.callbacks, callbacks, strict=True):
                 callback.load_state_dict(before)
+                vars(callback).update(attributes)
             self.optimizer.load_state_dict(optimizer)
             what = str(error) if isinstance(error, ValueError | RuntimeError) else repr(error)
             raise ValueError(f"{path} does not fit this trainer: {what}") from error
@@ -339,7 +339,6 @@ class Trainer:
         self.history = History(state["history"])
         self.epoch = state["epoch"]
         self._seed = state["seed"]
-        self.resumed = True
 
     def _load_callbacks(self, saved: list[list[Any]]) -> list[str]:
         """Gives callbacks their state; what found no partner."""
@@ -350,6 +349,7 @@ class Trainer:
             place = next((i for i, entry in enumerate(left) if entry[0] == kind), None)
             if place is not None:
                 callback.load_state_dict(left.pop(place)[1])
+                callback.on_load(self)
             elif callback.state_dict():
                 alone.append(f"{kind} finds no state in it")
         return alone + [f"the state of {kind} is not used" for kind, state in left if state]

@@ -13,6 +13,9 @@ from typing import Any
 
 from rubigo.optim.optimizer import Optimizer, check_kinds
 
+# The attributes that this class itself sets.
+_OF_ALL = ("base_lrs", "last_epoch", "_last_lr", "_step_count")
+
 
 class LRScheduler:
     """Base class: a subclass writes `get_lr`, the new rates of all groups.
@@ -23,6 +26,8 @@ class LRScheduler:
     """
 
     _unsaved: tuple[str, ...] = ("optimizer",)
+    _free: tuple[str, ...] = ()
+    """Lists of numbers whose saved value may have another length."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -98,11 +103,18 @@ class LRScheduler:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping):
             raise ValueError(f"{name}: a state dict is a dict, got {type(state_dict).__name__}")
-        unknown = [key for key in state_dict if key not in vars(self) or key in self._unsaved]
-        if unknown:
-            raise ValueError(f"{name}: a state dict of it has no {unknown[0]!r}")
-        check_kinds(vars(self), state_dict, f"{name}: loaded state dict")
-        vars(self).update(state_dict)
+        known = {key: value for key, value in vars(self).items() if key in _OF_ALL}
+        new = {key: value for key, value in state_dict.items() if key not in self._unsaved}
+        if type(self).__module__.startswith("rubigo."):
+            # Here all attributes are known. PyTorch's states have more, which nothing here reads.
+            new = {key: value for key, value in new.items() if key in vars(self)}
+            lists = [key for key in self._free if isinstance(new.get(key), list)]
+            known = {**vars(self), **{key: [0] * len(new[key]) for key in lists}}
+        check_kinds(known, new, f"{name}: loaded state dict")
+        for key in new:
+            if callable(getattr(type(self), str(key), None)):
+                raise ValueError(f"{name}: loaded state dict would replace its method {key!r}")
+        vars(self).update(new)
 
 
 def functions_state(functions: list[Any]) -> list[dict[str, Any] | None]:

@@ -106,6 +106,8 @@ class MultiStepLR(_Factor):
         [2.0]
     """
 
+    _free = ("milestones",)
+
     def __init__(
         self,
         optimizer: Optimizer,
