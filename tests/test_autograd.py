@@ -1114,3 +1114,18 @@ def test_second_gradients_through_a_deep_view():
     (g2,) = torch.autograd.grad(b.square().sum(), a, create_graph=True)
     (h2,) = torch.autograd.grad(g2.sum(), a)
     assert g.tolist() == g2.tolist() and h.tolist() == h2.tolist()
+
+
+NAN_GRADIENTS = ["relu", "relu6", "hardtanh", "leaky_relu", "softshrink", "elu", "selu", "celu"]
+
+
+@pytest.mark.parametrize("name", NAN_GRADIENTS)
+def test_gradients_of_activations_at_special_values(name, device):
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        values = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 6.0, 0.5, -0.5, 1.0, -1.0]
+        x = lib.tensor(values, device=where, requires_grad=True)
+        getattr(lib.nn.functional, name)(x).sum().backward()
+        found.append(x.grad.tolist())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-7)

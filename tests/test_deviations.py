@@ -186,6 +186,13 @@ def test_random_streams():
         rg.set_num_threads(threads)
 
 
+def test_activations_at_infinity():
+    x = rg.tensor([float("inf"), -float("inf")], requires_grad=True)
+    assert rg.nn.functional.gelu(x)[0].item() == float("inf")
+    rg.nn.functional.softsign(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
 # Indexing.
 
 

@@ -159,18 +159,18 @@ rows! {
 
     // Activations.
     relu: Arith, UNARY, "max(x, 0)", [] [x] [] -> o float { max(x, 0.0) } int { max(x, zero()) }
-        d { x => select(0.0, 1.0, gt(o, 0.0)) } .bind(IN);
+        d { x => select(1.0, 0.0, le(o, 0.0)) } .bind(IN);
     relu6: Arith, UNARY, "min(max(x, 0), 6)", [] [x] [] -> o float { min(max(x, 0.0), 6.0) }
-        d { x => select(0.0, 1.0, both(gt(x, 0.0), lt(x, 6.0))) };
+        d { x => select(1.0, 0.0, either(le(x, 0.0), ge(x, 6.0))) };
     leaky_relu: Arith, "input: Tensor, negative_slope: float = 0.01", "x where positive, slope * x elsewhere", [] [x] [s] -> o
         float { select(x * s, x, gt(x, 0.0)) } d { x => select(s, 1.0, gt(x, 0.0)) };
     elu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(a * exp(x), 1.0, gt(x, 0.0)) };
+        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(x), le(x, 0.0)) };
     selu: Arith, UNARY, "Self-normalizing ELU (Klambauer et al. 2017)", [] [x] [] -> o
         float { select(1.7580993408473766 * expm1(x), 1.0507009873554805 * x, gt(x, 0.0)) }
-        d { x => select(1.7580993408473766 * exp(x), 1.0507009873554805, gt(x, 0.0)) };
+        d { x => select(1.0507009873554805, 1.7580993408473766 * exp(x), le(x, 0.0)) };
     celu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x / alpha) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(exp(x / a), 1.0, gt(x, 0.0)) };
+        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(1.0, exp(x / a), le(x, 0.0)) };
     gelu_erf: Float, UNARY, "x * Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016)", [] [x] [] -> o
         float { 0.5 * x * (1.0 + erf(x * 0.7071067811865476)) }
         d { x => 0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
@@ -190,7 +190,7 @@ rows! {
         d { x => 1.0 / (1.0 + exp(x)) };
     softsign: Float, UNARY, "x / (1 + |x|)", [] [x] [] -> o float { div(x, 1.0 + abs(x)) } d { x => 1.0 / square(1.0 + abs(x)) };
     hardtanh: Arith, "input: Tensor, min_val: float = -1.0, max_val: float = 1.0", "x clamped to [min, max]", [] [x] [lo hi] -> o
-        float { min(max(x, lo), hi) } d { x => select(0.0, 1.0, both(gt(x, lo), lt(x, hi))) };
+        float { min(max(x, lo), hi) } d { x => select(1.0, 0.0, either(le(x, lo), ge(x, hi))) };
     hardsigmoid: Arith, UNARY, "clamp(x + 3, 0, 6) / 6", [] [x] [] -> o float { min(max(x + 3.0, 0.0), 6.0) / 6.0 }
         d { x => select(0.0, 0.16666666666666666, both(gt(x, -3.0), lt(x, 3.0))) };
     hardswish: Arith, UNARY, "x * clamp(x + 3, 0, 6) / 6", [] [x] [] -> o float { x * min(max(x + 3.0, 0.0), 6.0) / 6.0 }
@@ -198,7 +198,7 @@ rows! {
     tanhshrink: Float, UNARY, "x - tanh(x)", [] [x] [] -> o float { x - tanh(x) } d { x => square(tanh(x)) } .ulp(64.0);
     softshrink: Arith, "input: Tensor, lambd: float = 0.5", "x moved towards 0 by lambda, 0 within it", [] [x] [l] -> o
         float { select(select(select(0.0, x, isnan(x)), x + l, lt(x, -l)), x - l, gt(x, l)) }
-        d { x => select(0.0, 1.0, either(gt(x, l), lt(x, -l))) };
+        d { x => select(1.0, 0.0, both(ge(x, -l), le(x, l))) };
     hardshrink: Arith, "input: Tensor, lambd: float = 0.5", "x, or 0 where |x| <= lambda", [] [x] [l] -> o
         float { select(x, 0.0, both(ge(x, -l), le(x, l))) } d { x => select(1.0, 0.0, both(ge(x, -l), le(x, l))) };
     threshold: Arith, "input: Tensor, threshold: float, value: float", "x where above the threshold, value elsewhere", [] [x] [t v] -> o
