@@ -598,3 +598,12 @@ def test_metric_labels():
             metrics.precision([1, 0], [1, 0], **{name: [0, 1]})
     with pytest.raises(ValueError, match="0 or more"):
         metrics.accuracy([1, -1], [1, -1])
+
+
+def test_metric_curves():
+    preds, target = [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1]
+    assert len(metrics.roc_curve(preds, target)[2]) == 5
+    with pytest.raises(ValueError, match="both classes"):
+        metrics.roc_curve([0.5, 0.6], [1, 1])
+    with pytest.raises(ValueError, match="class 1"):
+        metrics.precision_recall_curve([0.5, 0.6], [0, 0])

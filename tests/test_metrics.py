@@ -390,3 +390,15 @@ def test_each_pixel_is_a_sample():
 def test_a_string_is_no_array():
     with pytest.raises(TypeError, match="preds must be a tensor"):
         m.accuracy("0101", [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_binary_averages_where_class_1_never_occurs(name):
+    from sklearn import metrics as theirs
+
+    ours = getattr(m, {"f1": "f1_score"}.get(name, name))
+    score = getattr(theirs, f"{name}_score")
+    for preds, target in [([0] * 5, [0] * 5), ([0, 1], [0, 0]), ([0, 0], [0, 1])]:
+        for zero in (0.0, 1.0):
+            want = score(target, preds, zero_division=zero)
+            assert ours(preds, target, average="binary", zero_division=zero) == want

@@ -128,6 +128,8 @@ class Counts(NamedTuple):
 
 
 def _counts_of_matrix(matrix: rg.Tensor, average: Average) -> Counts:
+    if average == "binary" and matrix.shape[0] == 1:
+        matrix = rg.functional.pad(matrix, (0, 1, 0, 1))  # class 1 did not occur
     if average == "binary" and matrix.shape[0] != 2:
         raise ValueError(
             f"average='binary' needs 2 classes, got {matrix.shape[0]}: choose 'macro', "
