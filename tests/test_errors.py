@@ -508,3 +508,9 @@ def test_warnings_that_save_an_hour():
         y.sum().backward()
         assert y.grad.tolist() == [1, 1]
         rg.tensor(x.detach())
+
+
+@pytest.mark.parametrize("name", ["gpu:9", "cuda", "float33"])
+def test_to_names_what_it_does_not_know(name):
+    with pytest.raises(ValueError, match=f'"{name}" is neither a device, .* nor a dtype'):
+        rg.ones(2).to(name)

@@ -1,7 +1,7 @@
 //! `rubigo.Tensor`: operators and what is no op. The ops themselves are added from the table.
 
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
@@ -325,7 +325,12 @@ impl PyTensor {
                 want_device = Some(d);
             } else if a.is_none() {
             } else {
-                want_dtype = Some(parse_dtype(&a)?);
+                want_dtype = Some(parse_dtype(&a).map_err(|e| match a.extract::<String>() {
+                    Ok(name) => PyValueError::new_err(format!(
+                        "to(): {name:?} is neither a device, which is \"cpu\" or \"gpu\", nor a dtype"
+                    )),
+                    Err(_) => e,
+                })?);
             }
         }
         let t = slf.get().tensor();
