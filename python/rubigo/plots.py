@@ -55,7 +55,6 @@ def curves(
     ax.set_xlabel("epoch")
     drawn = {name.removeprefix("val_") for name in names if name in history}
     ax.set_ylabel(" and ".join(sorted(drawn)))
-    ax.set_title("Learning curves")
     if ax.lines:
         ax.legend()
     ax.grid(alpha=0.3)
