@@ -85,10 +85,11 @@ def main():
     print("{} images to train, {} to watch, {} to test".format(*(len(part[0]) for part in parts)))
     print(rg.train.summary(network(), (1, 1, 8, 8)))
 
+    epochs = 1 if options.smoke else options.epochs
     runs = []
     for seed in range(options.seed, options.seed + options.seeds):
         started = time.perf_counter()
-        trainer = train(parts, 1 if options.smoke else options.epochs, options.device, seed)
+        trainer = train(parts, epochs, options.device, seed)
         seconds = round(time.perf_counter() - started, 3)
 
         scores = trainer.predict(test_images)
@@ -102,8 +103,8 @@ def main():
     accuracies = [run["accuracy"] for run in runs]
     found = {
         **runs[0],
-        "epochs": trainer.epoch,
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "epochs": epochs,
+        "parameters": sum(p.numel() for p in network().parameters()),
         "accuracy_mean": statistics.fmean(accuracies),
         "accuracy_stdev": statistics.stdev(accuracies) if len(runs) > 1 else 0.0,
         "runs": [{k: run[k] for k in ("seed", "accuracy", "weights_sha256")} for run in runs],

@@ -1,5 +1,6 @@
 """What all tests share: the devices, the poisoned memory and the count of tested cells."""
 
+import importlib.util
 import os
 import pathlib
 import signal
@@ -82,6 +83,10 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if importlib.util.find_spec("torch") is None and not hasattr(config, "workerinput"):
+        terminalreporter.write_line(
+            "PyTorch is not installed: most oracles were skipped (pip install torch==2.13.0)"
+        )
     folder = _folder(config)
     if folder is None or hasattr(config, "workerinput"):
         return

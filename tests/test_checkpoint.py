@@ -163,6 +163,23 @@ def test_a_trainer_refuses_what_it_cannot_use(wrong, text):
         Trainer(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss(), **wrong)
 
 
+def test_a_trainer_refuses_parts_in_the_wrong_place():
+    model, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    optimizer, loss = optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    for wrong, kind, text in [
+        ((model, optim.Adam, loss), TypeError, "optimizer is an object such as .* got Adam"),
+        ((model, "adam", loss), TypeError, "optimizer is an object such as .* got str"),
+        ((model, loss, optimizer), TypeError, "optimizer is an object such as"),
+        ((model, optimizer, "mse"), TypeError, "loss is a function of .* got 'mse'"),
+        ((model, optimizer, nn.MSELoss), TypeError, "loss is a function of .* got MSELoss"),
+        ((other, optimizer, loss), ValueError, "the optimizer has no parameter of the Linear"),
+    ]:
+        with pytest.raises(kind, match=text):
+            Trainer(*wrong)
+    with pytest.raises(TypeError, match=r"validation is data, like train, got 0\.2"):
+        Trainer(model, optimizer, loss).fit(data(), 1, validation=0.2)
+
+
 @pytest.mark.parametrize(
     ("loss", "text"),
     [

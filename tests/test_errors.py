@@ -514,3 +514,15 @@ def test_warnings_that_save_an_hour():
 def test_to_names_what_it_does_not_know(name):
     with pytest.raises(ValueError, match=f'"{name}" is neither a device, .* nor a dtype'):
         rg.ones(2).to(name)
+
+
+def test_hints_of_layers_lead_somewhere():
+    with pytest.raises(ValueError, match=r"hint: add the channel dimension with x\.unsqueeze\(0\)"):
+        nn.Conv2d(1, 4, 3)(rg.randn(5, 5))
+    assert nn.Conv2d(1, 4, 3)(rg.randn(5, 5).unsqueeze(0)).shape == (4, 3, 3)
+    with pytest.raises(ValueError, match=r"put nn\.Flatten\(\) before it, .* Linear\(96, 2\)"):
+        nn.Linear(10, 2)(rg.randn(1, 6, 4, 4))
+    with pytest.raises(IndexError, match="must be int64, int32 or int16, got float32"):
+        nn.Embedding(4, 2)(rg.tensor([-1.5, 9.0]))
+    with pytest.raises(ValueError, match=r"use nn\.ModuleList"):
+        rg.optim.SGD([], lr=0.1)

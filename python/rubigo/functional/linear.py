@@ -112,7 +112,7 @@ def _limit_rows(index: Tensor, weight: Tensor, max_norm: float, norm_type: float
 def _misplaced(input: Tensor, rows: int, error: IndexError) -> IndexError:
     """Says which index is wrong, where."""
     wrong = ((input < 0) | (input >= rows)).nonzero().tolist()
-    if not wrong:
+    if not wrong or input.is_floating_point():
         return error
     place = tuple(wrong[0])
     return IndexError(

@@ -102,7 +102,11 @@ class _Conv(Layer):
         names = ("length",) if n == 1 else ("height", "width")
         wanted = ", ".join(("batch", str(c), *names))
         if len(shape) not in (n + 1, n + 2):
-            hint = "add a dimension with x.unsqueeze(1)" if len(shape) == n and c == 1 else None
+            hint = (
+                "add the channel dimension with x.unsqueeze(0)"
+                if len(shape) == n and c == 1
+                else None
+            )
             return shape_error(f"expected input of shape ({wanted}), got shape {shape}", hint)
         if shape[-n - 1] == c:
             wrong = dtype_error(input, self.weight)

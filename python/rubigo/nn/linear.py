@@ -96,6 +96,9 @@ class Linear(Layer):
         hint = f"make it Linear({shape[-1] if shape else 1}, {self.out_features}), or reshape"
         if len(shape) > 2 and math.prod(shape[1:]) == n:
             hint = "flatten the input first: x.flatten(1), or nn.Flatten() before this layer"
+        elif len(shape) == 4:
+            hint = f"put nn.Flatten() before it, and make it Linear({math.prod(shape[1:])}, "
+            hint += f"{self.out_features})"
         elif len(shape) > 1 and n in shape[:-1]:
             hint = f"the input looks transposed: x.transpose({shape.index(n)}, -1)"
         return shape_error(

@@ -78,7 +78,10 @@ class Optimizer:
         self._step_post_hooks: dict[int, Callable[..., Any]] = {}
         groups = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError(
+                "optimizer got an empty parameter list\n"
+                "  hint: layers in a plain list or dict are not seen: use nn.ModuleList"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:

@@ -74,6 +74,7 @@ class Trainer:
         clip_norm: float | None = None,
         accumulate_steps: int = 1,
     ):
+        _check_parts(model, optimizer, loss)
         callbacks = list(callbacks)
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -151,6 +152,11 @@ class Trainer:
             if validation is not None:
                 raise ValueError("validation and validation_data are two names for one thing")
             validation = validation_data
+        if isinstance(validation, Number):
+            raise TypeError(
+                f"validation is data, like train, got {validation!r}: cut it off first with "
+                "rubigo.data.random_split"
+            )
         if self._seed not in (None, seed):
             raise ValueError(f"this run was begun with seed={self._seed}, got seed={seed}")
         if self.epoch >= epochs:
@@ -374,6 +380,26 @@ class Trainer:
         if verbose in ("auto", 1) and is_terminal():
             return [ProgressBar(epochs, batches)]
         return [EpochLines(epochs)] if verbose in (1, 2) else []
+
+
+def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
+    """What is wrong here would be an odd error in the first batch, or training of nothing."""
+    if isinstance(optimizer, type) or not hasattr(optimizer, "param_groups"):
+        got = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
+        raise TypeError(
+            f"optimizer is an object such as rg.optim.Adam(model.parameters()), got {got}"
+        )
+    if isinstance(loss, type) or not callable(loss):
+        got = loss.__name__ if isinstance(loss, type) else repr(loss)
+        raise TypeError(
+            f"loss is a function of (output, target), such as nn.CrossEntropyLoss(), got {got}"
+        )
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in trained for p in model.parameters()):
+        raise ValueError(
+            f"the optimizer has no parameter of the {type(model).__name__}: make it with "
+            "model.parameters()"
+        )
 
 
 def _one_number(loss: Any) -> rg.Tensor:
