@@ -526,3 +526,13 @@ def test_hints_of_layers_lead_somewhere():
         nn.Embedding(4, 2)(rg.tensor([-1.5, 9.0]))
     with pytest.raises(ValueError, match=r"use nn\.ModuleList"):
         rg.optim.SGD([], lr=0.1)
+
+
+def test_mistakes_with_files_and_lists_have_a_way_out(tmp_path):
+    model = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"cannot save a Linear; .*\n  hint: save its state_dict"):
+        rg.save(model, tmp_path / "a")
+    with pytest.raises(TypeError, match=r"got str\n  hint: read the file first, with rg\.load"):
+        model.load_state_dict("a.safetensors")
+    with pytest.raises(TypeError, match=r"got list\n  hint: unpack the list: Sequential\(\*"):
+        nn.Sequential([nn.Linear(2, 2)])

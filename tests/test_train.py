@@ -362,7 +362,7 @@ def test_non_finite_loss_names_epoch_batch_and_cause():
     x[17, 1] = math.nan
     run = trainer()
     before = weights_sha256(run.model)
-    with pytest.raises(FloatingPointError, match=r"epoch 0, batch 1: input 0 .* sample 7"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, batch 2: input 0 .* sample 7"):
         run.fit((x, y), 1, batch_size=10, shuffle=False, verbose=0)
     assert weights_sha256(run.model) != before  # batch 0 was trained on
     assert all(bool(rg.isfinite(p).all()) for p in run.model.parameters())
@@ -391,7 +391,7 @@ def test_labels_out_of_range_and_empty_data_raise():
         trainer().fit((x, y[:59]), 1, verbose=0)
 
     empty = DataLoader(TensorDataset(x, y), batch_sampler=[[]])
-    with pytest.raises(ValueError, match="epoch 0, batch 0 has 0 samples"):
+    with pytest.raises(ValueError, match="epoch 1, batch 1 has 0 samples"):
         trainer().fit(empty, 1, verbose=0)
     with pytest.raises(TypeError, match=r"\(inputs..., target\)"):
         trainer().fit(DataLoader(range(3)), 1, verbose=0)

@@ -131,9 +131,10 @@ def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str])
             kind,
             [_pack(v, f"{path}.{i}" if path else str(i), tensors, seen) for i, v in enumerate(obj)],
         ]
+    hint = "\n  hint: save its state_dict()" if hasattr(obj, "state_dict") else ""
     raise TypeError(
         f"{where}: cannot save a {type(obj).__name__}; a file holds dicts, lists, tuples, strings, "
-        "numbers, None and tensors"
+        f"numbers, None and tensors{hint}"
     )
 
 

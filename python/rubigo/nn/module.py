@@ -54,7 +54,7 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; every subclass writes its own."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward(); write one")
+        raise NotImplementedError(f"it has no forward(); write one in {type(self).__name__}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -125,7 +125,10 @@ class Module:
                 f"  hint: make one with {made}()"
             )
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{name!r} must be a Module or None, got {type(module).__name__}")
+            hint = (
+                "\n  hint: unpack the list: Sequential(*layers)" if isinstance(module, list) else ""
+            )
+            raise TypeError(f"{name!r} must be a Module or None, got {type(module).__name__}{hint}")
         register(self, name, module, _MODULE)
 
     add_module = register_module

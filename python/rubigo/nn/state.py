@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -45,7 +46,12 @@ class LoadResult(NamedTuple):
 def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> LoadResult:
     """Loads module by module, as each says itself, and takes all back if anything is wrong."""
     if not isinstance(state_dict, Mapping):
-        raise TypeError(f"expected state_dict to be a dict, got {type(state_dict).__name__}")
+        hint = "\n  hint: read the file first, with rg.load(path)"
+        is_path = isinstance(state_dict, (str, os.PathLike))
+        raise TypeError(
+            f"expected state_dict to be a dict, got {type(state_dict).__name__}"
+            f"{hint if is_path else ''}"
+        )
     result = LoadResult([], [])
     errors: list[str] = []
     undo: list[Callable[[], Any]] = []

@@ -203,7 +203,7 @@ class Trainer:
         self.optimizer.zero_grad()
         total, samples, batches, rate = 0.0, 0, len(loader), 0.0
         for number, batch in enumerate(loader):
-            where = f"epoch {self.epoch}, batch {number}"
+            where = f"epoch {self.epoch + 1}, batch {number + 1}"
             inputs, target, size = split_batch(batch, self.device, where)
             first = number - number % self.accumulate_steps
             group = min(self.accumulate_steps, batches - first)
@@ -220,7 +220,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_batch_end(self, number, {"loss": total / samples})
         if samples == 0:
-            raise ValueError(f"epoch {self.epoch}: the training data gave no batches")
+            raise ValueError(f"epoch {self.epoch + 1}: the training data gave no batches")
         logs = {"loss": total / samples, **self._results()}
         if validation is not None:
             scores = self.evaluate(validation, batch_size=batch_size)
@@ -264,7 +264,7 @@ class Trainer:
         loader = as_loader(data, target, batch_size, dtype=self._dtype())
         with _evaluating(self.model):
             for number, batch in enumerate(loader):
-                where = f"evaluation, batch {number}"
+                where = f"evaluation, batch {number + 1}"
                 inputs, target, size = split_batch(batch, self.device, where)
                 output = self.model(*inputs)
                 value = float(_one_number(self.loss(output, target)).item())

@@ -56,7 +56,12 @@ pub fn set_num_threads(n: usize) -> Result<()> {
 pub fn check_env() -> Result<Option<usize>> {
     let Some(text) = std::env::var_os("RUBIGO_NUM_THREADS") else { return Ok(None) };
     let n = text.to_str().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-    valid(n).map(Some).map_err(|e| e.hint(format!("RUBIGO_NUM_THREADS is {}", text.display())))
+    valid(n).map(Some).map_err(|_| {
+        Error::value(format!(
+            "RUBIGO_NUM_THREADS must be a number from 1 to {MAX_THREADS}, not {:?}",
+            text.display().to_string()
+        ))
+    })
 }
 
 fn valid(n: usize) -> Result<usize> {

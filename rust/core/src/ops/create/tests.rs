@@ -38,13 +38,16 @@ fn constants_have_the_value_the_dtype_and_the_shape() {
 fn values_out_of_range_and_sizes_below_zero_are_refused() {
     for (value, dtype) in [
         (Attr::Int(256), DType::U8),
-        (Attr::Int(-1), DType::U64),
+        (Attr::Int(-256), DType::U8),
         (Attr::Float(f64::NAN), DType::I32),
         (Attr::Float(1e300), DType::F32),
     ] {
         let e = made_by(&FULL, &[ints(&[1]), value, dtype.into()]).err().unwrap();
         assert!(e.msg.contains("overflow"), "{e}");
     }
+    // As in PyTorch, a small negative number wraps.
+    let wrapped = made_by(&FULL, &[ints(&[1]), Attr::Int(-1), DType::U8.into()]).unwrap();
+    assert_eq!(wrapped.to_vec::<i64>().unwrap(), [255]);
     assert!(made_by(&FULL, &[ints(&[1]), f64::INFINITY.into(), DType::F32.into()]).is_ok());
     assert_eq!(made_by(&ZEROS, &[ints(&[2, -1])]).err().unwrap().kind, Kind::Runtime);
     assert_eq!(made_by(&EMPTY, &[ints(&[i64::MAX, 8])]).err().unwrap().kind, Kind::Memory);
