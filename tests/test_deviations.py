@@ -186,6 +186,11 @@ def test_random_streams():
         rg.set_num_threads(threads)
 
 
+def test_bool_extremes():
+    x = rg.tensor([True, False])
+    assert x.abs().tolist() == [True, False] and x.argmin().item() == 1 and x.argmax().item() == 0
+
+
 def test_activations_at_infinity():
     x = rg.tensor([float("inf"), -float("inf")], requires_grad=True)
     assert rg.nn.functional.gelu(x)[0].item() == float("inf")
