@@ -156,3 +156,20 @@ def test_dlpack_without_a_copy_or_not_at_all(device):
     raw = np.zeros(9, np.uint8)[1:].view(np.float32)
     with pytest.raises(BufferError):
         rg.from_dlpack(raw, copy=False)
+
+
+@pytest.mark.parametrize("make", [rg.tensor, rg.from_numpy])
+@pytest.mark.parametrize(
+    ("shape", "strides"), [((64,), ()), ((4, 2), (4,)), ((4, 2), ()), ((4,), (4, 4)), ((), (4,))]
+)
+def test_an_interface_needs_a_stride_for_every_size(make, shape, strides):
+    owner = np.zeros(8, np.float32)
+    for data in (bytearray(32), (owner.ctypes.data, False)):
+
+        class Lies:
+            __array_interface__ = {
+                "version": 3, "typestr": "<f4", "data": data, "shape": shape, "strides": strides,
+            }  # fmt: skip
+
+        with pytest.raises(ValueError, match=f"{len(strides)} strides for {len(shape)} sizes"):
+            make(Lies())

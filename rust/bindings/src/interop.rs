@@ -203,6 +203,14 @@ pub fn from_array(array: &Bound<'_, PyAny>, copy: bool) -> PyResult<Tensor> {
         Some(s) if !s.is_none() => Some(s.extract()?),
         _ => None,
     };
+    // A list that is too short would make the extent too small, and reads go beyond the memory.
+    if let Some(s) = strides.as_ref().filter(|s| s.len() != shape.len()) {
+        return Err(PyValueError::new_err(format!(
+            "the array interface has {} strides for {} sizes",
+            s.len(),
+            shape.len()
+        )));
+    }
     let regular =
         strides.as_ref().is_none_or(|s| s.iter().all(|&s| s >= 0 && s as usize % size == 0));
     let native = !kind.starts_with('>') && ptr % size == 0;
