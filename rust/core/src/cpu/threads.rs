@@ -74,8 +74,9 @@ fn valid(n: usize) -> Result<usize> {
 /// Runs `f(0)` to `f(tasks - 1)`, in any order, on up to `num_threads()` threads with the calling one among them.
 /// Serial for one task, with one thread, and inside a task. A panic in `f` stops the rest and is raised here.
 pub fn run(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-    let threads = num_threads().min(tasks);
-    let pool = if threads <= 1 || BUSY.get() { None } else { pool() };
+    let limit = num_threads();
+    let threads = limit.min(tasks);
+    let pool = if threads <= 1 || BUSY.get() { None } else { pool(limit - 1) };
     match pool {
         Some(pool) => pool.run(tasks, threads, f),
         None => (0..tasks).for_each(f),
@@ -88,11 +89,11 @@ pub fn for_range(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     run(n.div_ceil(grain), &|i| f(i * grain..(i * grain).saturating_add(grain).min(n)));
 }
 
-/// The pool of this process, with room for `num_threads()`; `None` where the system refuses threads. After a fork
+/// The pool of this process, with at least so many workers; `None` where the system refuses threads. After a fork
 /// the child has no workers, and a lock may be held for ever by a thread that did not come along, so it leaves the
 /// parent's pool alone and makes its own.
-fn pool() -> Option<&'static Pool> {
-    let (pid, workers) = (std::process::id(), num_threads() - 1);
+fn pool(workers: usize) -> Option<&'static Pool> {
+    let pid = std::process::id();
     loop {
         let old = POOL.load(Ordering::Acquire);
         // SAFETY: a pool that was once in POOL is never freed.
@@ -106,6 +107,12 @@ fn pool() -> Option<&'static Pool> {
         if POOL.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: `new` came from Box::into_raw just now and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
+        } else if let Some(small) = unsafe { old.as_ref() }
+            && small.pid == pid
+        {
+            // Its threads end once they have nothing to do. The rest, some hundred bytes, stays: a caller may be
+            // about to post a job to it, and will then do that alone.
+            drop(lock(&small.rayon).take());
         }
     }
 }
@@ -113,7 +120,8 @@ fn pool() -> Option<&'static Pool> {
 struct Pool {
     pid: u32,
     workers: usize,
-    rayon: rayon::ThreadPool,
+    /// `None` once a bigger pool has taken over.
+    rayon: Mutex<Option<rayon::ThreadPool>>,
     state: Mutex<State>,
     /// Counts the jobs ever posted: what a spinning worker watches.
     posted: AtomicU32,
@@ -177,6 +185,7 @@ impl Pool {
             .thread_name(|i| format!("rubigo-{}", i + 1))
             .build()
             .ok()?;
+        let rayon = Mutex::new(Some(rayon));
         let state = Mutex::new(State { jobs: Vec::new(), serving: 0 });
         let (posted, spinning) = (AtomicU32::new(0), AtomicUsize::new(0));
         Some(Self { pid, workers, rayon, state, posted, spinning })
@@ -225,8 +234,11 @@ impl Pool {
     }
 
     fn wake(&'static self, count: usize) {
-        for _ in 0..count {
-            self.rayon.spawn(|| self.serve());
+        if count == 0 {
+            return;
+        }
+        if let Some(rayon) = &*lock(&self.rayon) {
+            (0..count).for_each(|_| rayon.spawn(|| self.serve()));
         }
     }
 
@@ -412,6 +424,27 @@ mod tests {
                 }
             });
         });
+    }
+
+    /// Each growth of the number of threads makes a pool; the one before must not stay.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pool_that_is_too_small_goes() {
+        let mine = || {
+            let names = std::fs::read_dir("/proc/self/task").unwrap().map(|t| {
+                std::fs::read_to_string(t.unwrap().path().join("comm")).unwrap_or_default()
+            });
+            names.filter(|name| name.starts_with("rubigo-")).count()
+        };
+        for n in 2..40 {
+            with_threads(n, || run(2 * n, &|_| {}));
+        }
+        // The other tests' pool had 4 threads or this one's 39; what ends takes a moment.
+        let start = Instant::now();
+        while mine() > 39 && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(mine() <= 39, "{} threads", mine());
     }
 
     #[test]
