@@ -432,3 +432,17 @@ def test_index_put_refuses():
         x.index_put((rg.tensor([0]),), rg.tensor(1))
     with pytest.raises(IndexError, match="out of bounds"):
         x.index_put_((rg.tensor([5]),), rg.tensor(1.0), accumulate=True)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "float16", "int16", "float32"])
+def test_writes_of_nothing(dtype, device):
+    nothing = rg.zeros(0, dtype=rg.int64, device=device)
+    for shape in ((5, 1), (3, 4), (1, 1)):
+        x = rg.ones(shape, dtype=getattr(rg, dtype), device=device)
+        kept = x.clone()
+        x[:, []] = 0
+        x[None, nothing] = 0
+        x[rg.zeros(shape, dtype=rg.bool, device=device)] = 0
+        x.index_fill_(1, nothing, 0)
+        x.index_copy_(1, nothing, x[:, :0].clone())
+        assert (x == kept).all()

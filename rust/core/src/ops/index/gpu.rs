@@ -193,9 +193,11 @@ pub fn put(
     }
     let rows = rows(None, &picks, flags.0, flags.1)?;
     let direct = front.is_contiguous() && wide == out.dtype();
-    let work = if direct { out.clone() } else { Tensor::empty(&front.shape, wide, Device::Gpu)? };
+    let front = out.alias(front);
+    let work =
+        if direct { front.clone() } else { Tensor::empty(front.shape(), wide, Device::Gpu)? };
     combine(&base, rows, &src, count, how, &work)?;
-    if direct { Ok(()) } else { cast::raw_copy(&work, &out.alias(front)) }
+    if direct { Ok(()) } else { cast::raw_copy(&work, &front) }
 }
 
 pub fn scatter(
