@@ -323,3 +323,17 @@ def test_buffers_become_tensors_through_numpy():
     del t
     gc.collect()
     data.extend(b"x")
+
+
+def test_bools_that_change_under_us(device):
+    """What numpy writes later into lent bytes: all but 0 is true, and copies are of 0 and 1."""
+    lent = np.zeros(4, bool)
+    t = rg.from_numpy(lent)
+    lent.view(np.uint8)[:] = [0, 2, 3, 255]
+    x = t.to(device)
+    assert x.sum().item() == 3 and x.int().tolist() == [0, 1, 1, 1]
+    assert x.tolist() == [False, True, True, True] and (~x).tolist() == [True, False, False, False]
+    assert rg.where(x, 1.0, 2.0).tolist() == [2.0, 1.0, 1.0, 1.0]
+    assert rg.arange(4, device=device)[x].tolist() == [1, 2, 3] and not x.all() and x.any()
+    assert t.clone().numpy().view(np.uint8).tolist() == [0, 1, 1, 1]
+    assert (t == rg.tensor([False, True, True, True])).all()

@@ -168,3 +168,12 @@ def test_floats_in_new_integer_tensors(value):
             rg.tensor(data, dtype=rg.int8)
     assert rg.tensor([16777217.0, -0.5], dtype=rg.int64).tolist() == [16777217, 0]
     assert rg.tensor([2.0**63], dtype=rg.uint64).tolist() == [2**63]
+
+
+@pytest.mark.parametrize("mode", ["constant", "replicate"])
+def test_padding_of_an_empty_batch(mode, device):
+    x = rg.zeros(0, 2, 3, device=device, requires_grad=True)
+    y = rg.nn.functional.pad(x, (1, 2), mode=mode)
+    assert y.shape == (0, 2, 6)
+    y.sum().backward()
+    assert x.grad.shape == (0, 2, 3)

@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use rubigo_core::dtype::{DType, Element};
+use rubigo_core::dtype::{DType, Element, Flag};
 use rubigo_core::ops::{Attr, ParamKind, cast};
 use rubigo_core::tensor::Number;
 use rubigo_core::{Device, Tensor};
@@ -316,7 +316,7 @@ fn collect(
         let py = object.py();
         match t.dtype() {
             DType::Bool => {
-                flat::<bool>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v)));
+                flat::<Flag>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v.get())));
             }
             DType::U64 => flat::<u64>(py, &t)?.into_iter().for_each(|v| out.push_big(v.into())),
             d if d.is_int() => {
@@ -376,7 +376,7 @@ impl Nested {
         match &self.values {
             // No element at all is a float tensor, as `torch.tensor([])`.
             Values::Bool(v) if v.is_empty() => Tensor::empty(shape, DType::F32, Device::Cpu),
-            Values::Bool(v) => Tensor::from_slice(v, shape),
+            Values::Bool(v) => Tensor::from_bools(v, shape),
             Values::Int(v) => {
                 check_range(v.iter().map(|&v| Number::Int(v)), dtype)?;
                 Tensor::from_slice(v, shape)

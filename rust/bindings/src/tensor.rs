@@ -6,7 +6,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyTuple, PyType};
-use rubigo_core::dtype::DType;
+use rubigo_core::dtype::{DType, Flag};
 use rubigo_core::layout::Layout;
 use rubigo_core::ops::{Attr, OpDef, arith, cast, elementwise as e, view};
 use rubigo_core::tensor::Number;
@@ -285,7 +285,7 @@ impl PyTensor {
         room_for_lists(t.shape())?;
         let shape = t.shape();
         match t.dtype() {
-            DType::Bool => nest(py, &mut flat::<bool>(py, &t)?.into_iter(), shape),
+            DType::Bool => nest(py, &mut flat::<Flag>(py, &t)?.into_iter().map(Flag::get), shape),
             DType::U64 => nest(py, &mut flat::<u64>(py, &t)?.into_iter(), shape),
             d if d.is_int() => nest(py, &mut flat::<i64>(py, &t)?.into_iter(), shape),
             _ => nest(py, &mut flat::<f64>(py, &t)?.into_iter(), shape),

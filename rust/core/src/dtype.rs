@@ -247,39 +247,87 @@ macro_rules! element_small_int {
 }
 element_small_int!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32);
 
-impl Element for bool {
+/// A bool as tensors hold it. Memory that was lent may come to hold other bytes than 0 and 1, of which a Rust
+/// `bool` must not be made; all but 0 are true.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Flag(u8);
+
+impl Flag {
+    #[inline(always)]
+    pub const fn new(v: bool) -> Self {
+        Self(v as u8)
+    }
+
+    #[inline(always)]
+    pub const fn get(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl std::ops::BitOr for Flag {
+    type Output = Self;
+    #[inline(always)]
+    fn bitor(self, other: Self) -> Self {
+        Self::new(self.get() | other.get())
+    }
+}
+
+impl std::ops::BitAnd for Flag {
+    type Output = Self;
+    #[inline(always)]
+    fn bitand(self, other: Self) -> Self {
+        Self::new(self.get() & other.get())
+    }
+}
+
+impl PartialEq for Flag {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl PartialOrd for Flag {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.get().partial_cmp(&other.get())
+    }
+}
+
+impl Element for Flag {
     const DTYPE: DType = Bool;
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        self as u8 as f32
+        self.get() as u8 as f32
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
-        self as u8 as f64
+        self.get() as u8 as f64
     }
     #[inline(always)]
     fn to_i64(self) -> i64 {
-        self as i64
+        self.get() as i64
     }
     #[inline(always)]
     fn to_u64(self) -> u64 {
-        self as u64
+        self.get() as u64
     }
     #[inline(always)]
     fn from_f32(v: f32) -> Self {
-        v != 0.0
+        Self::new(v != 0.0)
     }
     #[inline(always)]
     fn from_f64(v: f64) -> Self {
-        v != 0.0
+        Self::new(v != 0.0)
     }
     #[inline(always)]
     fn from_i64(v: i64) -> Self {
-        v != 0
+        Self::new(v != 0)
     }
     #[inline(always)]
     fn from_u64(v: u64) -> Self {
-        v != 0
+        Self::new(v != 0)
     }
 }
 
@@ -307,7 +355,7 @@ macro_rules! with_dtype {
         use $crate::dtype::DType as D_;
         match $dtype {
             D_::Bool => {
-                type $t = bool;
+                type $t = $crate::dtype::Flag;
                 $body
             }
             D_::U8 => {

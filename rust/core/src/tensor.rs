@@ -1,7 +1,7 @@
 //! `Tensor`: storage, layout and dtype, plus what autograd knows of it. Makes, inspects, moves; no maths.
 
 use crate::autograd::Meta;
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, Flag};
 use crate::error::{Error, Result};
 use crate::gpu::Buffer;
 use crate::layout::{self, Dims, Layout};
@@ -59,6 +59,11 @@ impl Tensor {
         Ok(out)
     }
 
+    /// A contiguous CPU tensor with these bools.
+    pub fn from_bools(data: &[bool], shape: &[usize]) -> Result<Self> {
+        Self::from_slice(&data.iter().map(|&v| Flag::new(v)).collect::<Vec<_>>(), shape)
+    }
+
     /// A 0-d CPU tensor.
     pub fn scalar(value: f64, dtype: DType) -> Result<Self> {
         crate::with_dtype!(dtype, T => Self::from_slice(&[<T as Element>::from_f64(value)], &[]))
@@ -67,7 +72,7 @@ impl Tensor {
     /// A Python number as an operand: weak in promotion.
     pub fn number(value: Number) -> Result<Self> {
         let t = match value {
-            Number::Bool(v) => Self::from_slice(&[v], &[]),
+            Number::Bool(v) => Self::from_slice(&[Flag::new(v)], &[]),
             Number::Int(v) => Self::from_slice(&[v], &[]),
             Number::Big(v) => Self::from_slice(&[v], &[]),
             Number::Float(v) => Self::from_slice(&[v], &[]),
@@ -212,7 +217,7 @@ impl Tensor {
         // SAFETY: one element of that dtype in CPU memory.
         unsafe {
             match self.dtype() {
-                DType::Bool => Some(Number::Bool(*self.ptr::<bool>())),
+                DType::Bool => Some(Number::Bool((*self.ptr::<Flag>()).get())),
                 DType::I64 => Some(Number::Int(*self.ptr::<i64>())),
                 DType::U64 => Some(Number::Big(*self.ptr::<u64>())),
                 DType::F64 => Some(Number::Float(*self.ptr::<f64>())),
@@ -233,7 +238,7 @@ impl Tensor {
         }
         let no_grad = crate::autograd::NoGrad::new();
         let out = match self.dtype() {
-            DType::Bool => Number::Bool(self.to_vec::<bool>()?[0]),
+            DType::Bool => Number::Bool(self.to_vec::<Flag>()?[0].get()),
             DType::U64 => {
                 let v = self.to_vec::<u64>()?[0];
                 i64::try_from(v).map_or(Number::Big(v), Number::Int)

@@ -2,7 +2,7 @@
 //! compute type only; broadcasting, strides, casts and half types are the loads and stores here.
 
 use crate::cpu::threads;
-use crate::dtype::{Compute, DType, Element};
+use crate::dtype::{Compute, DType, Element, Flag};
 use crate::layout::{Dims, coalesce};
 use crate::with_dtype;
 use half::slice::HalfFloatSliceExt;
@@ -216,14 +216,14 @@ macro_rules! compute_type {
 }
 compute_type!(f32: to_f32 from_f32, f64: to_f64 from_f64, i64: to_i64 from_i64, u64: to_u64 from_u64);
 
-impl ComputeType for bool {
+impl ComputeType for Flag {
     #[inline(always)]
     fn from<S: Element>(s: S) -> Self {
-        s != S::default()
+        Self::new(s != S::default())
     }
     #[inline(always)]
     fn into<D: Element>(self) -> D {
-        D::from_u64(self as u64)
+        D::from_u64(self.to_u64())
     }
 }
 
@@ -287,7 +287,7 @@ fn loader(dtype: DType, compute: Compute) -> Load {
         Compute::F64 => load::<S, f64>,
         Compute::I64 => load::<S, i64>,
         Compute::U64 => load::<S, u64>,
-        Compute::Bool => load::<S, bool>,
+        Compute::Bool => load::<S, Flag>,
     })
 }
 
@@ -297,7 +297,7 @@ fn storer(compute: Compute, dtype: DType) -> Store {
         Compute::F64 => store::<f64, D>,
         Compute::I64 => store::<i64, D>,
         Compute::U64 => store::<u64, D>,
-        Compute::Bool => store::<bool, D>,
+        Compute::Bool => store::<Flag, D>,
     })
 }
 

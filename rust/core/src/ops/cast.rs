@@ -168,6 +168,16 @@ pub fn store(x: &Tensor, value: &Tensor) -> Result<()> {
 /// Copies elements between tensors of one shape, whatever their dtypes, strides and devices.
 pub fn raw_copy(src: &Tensor, dst: &Tensor) -> Result<()> {
     debug_assert_eq!(src.shape(), dst.shape());
+    if src.numel() == 0 {
+        return Ok(());
+    }
+    // Bools that were lent may have come to hold other bytes than 0 and 1: a copy is of those two.
+    if src.dtype() == DType::Bool && src.device() == Device::Cpu && !src.storage().is_own() {
+        let bytes = Tensor::from_parts(src.storage().clone(), src.layout().clone(), DType::U8);
+        if dst.dtype() == DType::Bool {
+            return raw_copy(&bytes, dst);
+        }
+    }
     match (src.device(), dst.device()) {
         (Device::Cpu, Device::Cpu) => cpu_copy(src, dst),
         (Device::Gpu, Device::Gpu) => crate::gpu::map::copy(src, dst)?,

@@ -5,7 +5,7 @@ use super::{Call, OpDef, Outs, Spec, Specs, cast, view};
 use crate::apply::call;
 use crate::autograd::Vjp;
 use crate::cpu::reduce::{self, Fold, FoldOp, fold};
-use crate::dtype::{Compute, DType};
+use crate::dtype::{Compute, DType, Flag};
 use crate::error::{Error, Result};
 use crate::layout::{Dims, numel, wrap_dims};
 use crate::tensor::{Number, Tensor};
@@ -66,8 +66,8 @@ folds! {
     Min, f64, f64::INFINITY, |a, b| if a < b || a.is_nan() { a } else { b };
     Min, i64, i64::MAX, |a, b| if a < b { a } else { b };
     Min, u64, u64::MAX, |a, b| if a < b { a } else { b };
-    Or, bool, false, |a, b| a | b;
-    And, bool, true, |a, b| a & b;
+    Or, Flag, Flag::new(false), |a, b| a | b;
+    And, Flag, Flag::new(true), |a, b| a & b;
 }
 
 fn numeric<F: FoldOp<f32> + FoldOp<f64> + FoldOp<i64> + FoldOp<u64>>(c: Compute) -> Fold {
@@ -251,7 +251,7 @@ pub static ANY: OpDef = OpDef::kernel(
     DIMS,
     "Whether any element is non-zero",
     |c| infer(c, DType::Bool),
-    |c, o| run(c, o, Compute::Bool, fold::<bool, Or>()),
+    |c, o| run(c, o, Compute::Bool, fold::<Flag, Or>()),
 )
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "any"))
 .no_grad("the result is bool");
@@ -261,7 +261,7 @@ pub static ALL: OpDef = OpDef::kernel(
     DIMS,
     "Whether all elements are non-zero",
     |c| infer(c, DType::Bool),
-    |c, o| run(c, o, Compute::Bool, fold::<bool, And>()),
+    |c, o| run(c, o, Compute::Bool, fold::<Flag, And>()),
 )
 .gpu(|c, o| crate::gpu::reduce::run(c.x(0), &dims_of(c)?, &o[0], "all"))
 .no_grad("the result is bool");

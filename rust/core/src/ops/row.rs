@@ -431,7 +431,7 @@ macro_rules! tile_loop {
         #[allow(unused_unsafe, unused_assignments)]
         unsafe {
             $( let $pre = (*$ins.add(k_)).cast::<$t>(); k_ += 1; )*
-            $( let $hv = (*$ins.add(k_)).cast::<bool>(); k_ += 1; )*
+            $( let $hv = (*$ins.add(k_)).cast::<$crate::dtype::Flag>(); k_ += 1; )*
             $( let $v = (*$ins.add(k_)).cast::<$t>(); k_ += 1; )*
             $( let $post = (*$ins.add(k_)).cast::<$t>(); k_ += 1; )*
             $(
@@ -442,7 +442,7 @@ macro_rules! tile_loop {
             let out_ = $out.cast::<$ot>();
             for i_ in 0..$n {
                 $( let $pre = *$pre.add(i_); )*
-                $( #[allow(unused)] let $hv = *$hv.add(i_); )*
+                $( #[allow(unused)] let $hv = (*$hv.add(i_)).get(); )*
                 $( #[allow(unused)] let $v = *$v.add(i_); )*
                 $( #[allow(unused)] let $post = *$post.add(i_); )*
                 *out_.add(i_) = $e;

@@ -3,7 +3,7 @@
 
 use super::plan::Walk;
 use crate::cpu::threads;
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, Flag};
 use crate::error::{Error, Result};
 use crate::storage::Device;
 use crate::tensor::Tensor;
@@ -194,7 +194,7 @@ macro_rules! numbers {
     )*};
 }
 numbers! {
-    bool: |a, b| a | b, a & b;
+    Flag: |a, b| a | b, a & b;
     u8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
     i8: |a, b| a.wrapping_add(b), a.wrapping_mul(b);
     u16: |a, b| a.wrapping_add(b), a.wrapping_mul(b);

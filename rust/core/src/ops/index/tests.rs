@@ -80,11 +80,11 @@ fn tensors_pick_and_place_their_dimensions() {
     let c = get(&x, &[col, j()]).unwrap();
     assert_eq!((c.shape(), vals(&c)[4]), (&[2, 2, 4][..], 8.0));
     let mask = Item::Tensor(
-        Tensor::from_slice(&[true, false, true, false, true, false], &[2, 3]).unwrap(),
+        Tensor::from_bools(&[true, false, true, false, true, false], &[2, 3]).unwrap(),
     );
     let m = get(&x, std::slice::from_ref(&mask)).unwrap();
     assert_eq!((m.shape(), vals(&m)[8]), (&[3, 4][..], 16.0));
-    let wrong = Item::Tensor(Tensor::from_slice(&[true, false], &[2]).unwrap());
+    let wrong = Item::Tensor(Tensor::from_bools(&[true, false], &[2]).unwrap());
     assert_eq!(get(&x, &[ALL, wrong]).map(|_| ()).unwrap_err().kind, Kind::Index);
     // A transposed tensor gives the same through its strides.
     let t =
@@ -234,7 +234,7 @@ fn masks() {
     assert_eq!((found.shape(), vals(&found)), (&[3, 2][..], vec![0.0, 1.0, 1.0, 0.0, 1.0, 1.0]));
     let both = apply(&mask::NONZERO, &[Some(x.clone())], &[true.into()]).unwrap();
     assert_eq!((both.len(), vals(&both[1])), (2, vec![1.0, 0.0, 1.0]));
-    let m = Tensor::from_slice(&[true, false, true], &[3]).unwrap();
+    let m = Tensor::from_bools(&[true, false, true], &[3]).unwrap();
     gradcheck(|x| run(&mask::MASKED_SELECT, &[&t::mul(&x[0], &x[0])?, &m], &[]), &[range(&[2, 3])]);
     let filled =
         run(&mask::MASKED_FILL, &[&x, &m, &Tensor::number(Number::Int(4)).unwrap()], &[]).unwrap();
@@ -246,7 +246,7 @@ fn masks() {
     );
     assert_eq!(vals(&put.unwrap()), [-1.0, 1.0, -2.0, -3.0, 4.0, -4.0]);
     let many: Vec<bool> = (0..200_000).map(|i| i % 3 == 0).collect();
-    let many = Tensor::from_slice(&many, &[200_000]).unwrap();
+    let many = Tensor::from_bools(&many, &[200_000]).unwrap();
     let at = super::positions(&many).unwrap().to_vec::<i64>().unwrap();
     assert!(at.iter().enumerate().all(|(k, &i)| i == 3 * k as i64) && at.len() == 66_667);
 }
@@ -465,7 +465,7 @@ fn the_gpu_does_the_compositions() {
     let x =
         Tensor::from_slice(&noise(24).iter().map(|&v| v as f32).collect::<Vec<_>>(), &[2, 3, 4])
             .unwrap();
-    let m = Tensor::from_slice(&[true, false, false, true, true, false], &[2, 3]).unwrap();
+    let m = Tensor::from_bools(&[true, false, false, true, true, false], &[2, 3]).unwrap();
     on_both(
         |x| {
             let y = cast::copy(&x[0])?;

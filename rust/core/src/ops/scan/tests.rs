@@ -16,7 +16,7 @@ fn values() {
     assert_eq!(run(&CUMSUM, &x, 0), [1.0, 2.0, 3.0, 5.0, 7.0, 9.0]);
     assert_eq!(run(&CUMSUM_REVERSE, &x, 1), [6.0, 5.0, 3.0, 15.0, 11.0, 6.0]);
     assert_eq!(run(&CUMPROD, &x, -1), [1.0, 2.0, 6.0, 4.0, 20.0, 120.0]);
-    let b = Tensor::from_slice(&[true, true, false], &[3]).unwrap();
+    let b = Tensor::from_bools(&[true, true, false], &[3]).unwrap();
     assert_eq!(call(&CUMSUM, &[&b], &[0i64.into()]).unwrap().dtype(), DType::I64);
     assert_eq!(run(&CUMSUM, &b, 0), [1.0, 2.0, 2.0]);
     let nan = f64::NAN;
