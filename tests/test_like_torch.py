@@ -180,3 +180,64 @@ def test_other_names(lib):
     assert lib.greater(x, 0).tolist() == x.less(0).logical_not().tolist()
     assert lib.conv1d(lib.ones(1, 1, 3), lib.ones(1, 1, 2)).tolist() == [[[2.0, 2.0]]]
     assert lib.layer_norm(lib.ones(1, 2), (2,)).tolist() == [[0.0, 0.0]]
+
+
+@BOTH
+def test_backward_into_one_tensor_runs_its_hooks(lib):
+    x = lib.ones(2, requires_grad=True)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.tolist()))
+    (x * 3).sum().backward(inputs=[x])
+    assert seen == [[3.0, 3.0]]
+
+
+@BOTH
+def test_lists_of_typed_elements(lib):
+    """Tensors, arrays and numpy's scalars in a list bring their dtype along."""
+    short, half = lib.tensor(1, dtype=lib.int8), lib.tensor(1.0, dtype=lib.float16)
+    assert lib.tensor([short, short]).dtype == lib.tensor([[np.int8(1)]]).dtype == lib.int8
+    assert lib.tensor([short, lib.tensor(1, dtype=lib.int16)]).dtype == lib.int16
+    assert lib.tensor([half, 1, True, short]).dtype == lib.float16
+    assert lib.tensor([np.float64(1)]).dtype == lib.tensor([[1.0], [np.float64(2)]]).dtype
+    assert lib.tensor([np.float64(1)]).dtype == lib.float64
+    assert lib.tensor([np.float32(1.5), 2]).tolist() == [1.5, 2.0]
+    assert lib.tensor([1, 2.0]).dtype == lib.float32 and lib.tensor([True, 2]).dtype == lib.int64
+
+
+@BOTH
+@pytest.mark.parametrize("value", [2**70, 3.5, True])
+def test_tensor_takes_sizes_or_sequences(lib, value):
+    assert lib.Tensor(3).shape == (3,) and lib.Tensor([3]).tolist() == [3.0]
+    with pytest.raises((TypeError, OverflowError)):
+        lib.Tensor(value)
+
+
+@BOTH
+def test_steps_beyond_all_elements(lib):
+    x = lib.ones(5, requires_grad=True)
+    (x[:: 2**61].sum() + x.unfold(0, 2, 2**60).sum()).backward()
+    assert x.grad.tolist() == [2.0, 1.0, 0.0, 0.0, 0.0]
+    assert x.detach()[:: 2**59].numpy().tolist() == [1.0]
+
+
+@BOTH
+def test_halves_are_rounded_from_float64(lib):
+    """By way of float32, at any conversion: next to ties this differs from one rounding."""
+    values = [1 + 2.0**-8 + 2.0**-22, 1 + 2.0**-8 + 2.0**-30, 1 + 2.0**-11 + 2.0**-40, 65519.99]
+    x = lib.tensor(values, dtype=lib.float64)
+    assert x.to(lib.bfloat16).float().tolist()[:2] == [1.0078125, 1.0]
+    assert x.to(lib.float16).float().tolist()[2:] == [1.0, 65504.0]
+    assert lib.full((1,), values[0], dtype=lib.bfloat16).item() == 1.0078125
+    assert lib.zeros(1, dtype=lib.bfloat16).fill_(values[0]).item() == 1.0078125
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_default_epsilon_of_rms_norm(lib, dtype):
+    """That of float32 for half types, which are computed in it."""
+    values = [1e-4, 2e-4, -3e-4, 1e-3]
+    x = np.array(values)
+    eps = np.finfo("float64" if dtype == "float64" else "float32").eps
+    got = lib.nn.functional.rms_norm(lib.tensor(values, dtype=getattr(lib, dtype)), (4,))
+    want = x / np.sqrt((x * x).mean() + eps)
+    assert np.allclose(got.float().numpy(), want, rtol=2e-2 if "16" in dtype else 1e-5)

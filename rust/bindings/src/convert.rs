@@ -168,12 +168,16 @@ enum Values {
 struct Nested {
     values: Values,
     shape: Vec<usize>,
+    /// What tensors, arrays and numpy's scalars among the elements promote to; `None` without any.
+    typed: Option<DType>,
+    /// The widest Python number beside them.
+    plain: Option<DType>,
 }
 
 /// `rubigo.tensor(data)`: from numbers, nested sequences, arrays or tensors; always a copy.
 pub fn tensor_from(
     data: &Bound<'_, PyAny>,
-    dtype: Option<DType>,
+    mut dtype: Option<DType>,
     device: Device,
 ) -> PyResult<Tensor> {
     let py = data.py();
@@ -185,8 +189,12 @@ pub fn tensor_from(
     } else {
         let mut shape = Vec::new();
         measure(data, &mut shape)?;
-        let mut nested = Nested { values: Values::Bool(Vec::new()), shape };
+        let values = Values::Bool(Vec::new());
+        let mut nested = Nested { values, shape, typed: None, plain: None };
         collect(data, 0, &mut nested, &mut Vec::new())?;
+        if dtype.is_none() {
+            dtype = nested.natural().py()?;
+        }
         py.detach(|| nested.tensor(dtype)).py()?
     };
     let d = dtype.unwrap_or(t.dtype());
@@ -253,19 +261,19 @@ fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
 
 const MAX_DEPTH: usize = 64;
 
-/// A tensor or an array among the elements of a sequence. The scalars of numpy are numbers.
+/// What has a dtype of its own among the elements of a sequence: a tensor, an array, a scalar of numpy.
 fn element(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     if let Ok(t) = object.cast::<PyTensor>() {
         return Ok(Some(t.get().tensor()));
     }
-    if is_number(object) || !object.hasattr("__array_interface__")? || !object.hasattr("__len__")? {
+    let plain = object.is_exact_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>();
+    if plain || !object.hasattr("__array_interface__")? {
         return Ok(None);
     }
-    crate::interop::from_array(object, false).map(Some)
-}
-
-fn is_number(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyInt>() || object.is_instance_of::<PyFloat>()
+    // A scalar's own interface is of memory that nothing keeps.
+    let scalar = !object.hasattr("__len__")?;
+    let array = if scalar { object.call_method0("__array__")? } else { object.clone() };
+    crate::interop::from_array(&array, scalar).map(Some)
 }
 
 /// The elements on the CPU, row by row; a GPU is waited for without the interpreter lock.
@@ -314,6 +322,7 @@ fn collect(
             );
         }
         let py = object.py();
+        out.typed = Some(out.typed.map_or(Ok(t.dtype()), |d| d.promote(t.dtype())).py()?);
         match t.dtype() {
             DType::Bool => {
                 flat::<Flag>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v.get())));
@@ -345,20 +354,14 @@ fn collect(
         && object.extract::<i64>().is_err()
         && let Ok(v) = object.extract::<i128>()
     {
+        out.plain = out.plain.max(Some(DType::I64));
         out.push_big(v);
         return Ok(());
     }
-    match number(object)? {
-        Some(n) => out.push(n),
-        // numpy scalars and 0-d arrays.
-        None => match object.call_method0("item") {
-            Ok(v) => match number(&v)? {
-                Some(n) => out.push(n),
-                None => return Err(not_a_number(object, path)?),
-            },
-            Err(_) => return Err(not_a_number(object, path)?),
-        },
-    }
+    let Some(n) = number(object)? else { return Err(not_a_number(object, path)?) };
+    let dtype = if matches!(n, Number::Float(_)) { DType::F32 } else { n.dtype() };
+    out.plain = out.plain.max(Some(dtype));
+    out.push(n);
     Ok(())
 }
 
@@ -371,6 +374,14 @@ fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
 }
 
 impl Nested {
+    /// The dtype of lists with typed elements; without any it follows from the numbers.
+    fn natural(&self) -> rubigo_core::Result<Option<DType>> {
+        match (self.typed, self.plain) {
+            (Some(a), Some(b)) => a.promote(b).map(Some),
+            (typed, _) => Ok(typed),
+        }
+    }
+
     fn tensor(&self, dtype: Option<DType>) -> rubigo_core::Result<Tensor> {
         let shape = &self.shape;
         match &self.values {

@@ -95,7 +95,11 @@ fn _to_bytes<'py>(t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyByteArray>>
         py.detach(|| cast::to_device(&t, Device::Cpu).and_then(|t| cast::contiguous(&t))).py()?;
     // SAFETY: `t` is contiguous CPU memory of that many bytes.
     let data = unsafe { std::slice::from_raw_parts(t.byte_ptr(), t.numel() * t.dtype().size()) };
-    Ok(PyByteArray::new(py, data))
+    PyByteArray::new_with(py, data.len(), |bytes| {
+        // Nobody else has the array yet.
+        py.detach(|| bytes.copy_from_slice(data));
+        Ok(())
+    })
 }
 
 /// A tensor with a copy of these bytes.
@@ -117,12 +121,12 @@ fn _from_bytes(
             rubigo_core::layout::show(&shape)
         )));
     }
-    let data = buffer.to_vec(data.py())?;
-    if dtype == DType::Bool && data.iter().any(|&b| b > 1) {
+    // SAFETY: `t` is fresh and contiguous.
+    let held = unsafe { std::slice::from_raw_parts_mut(t.byte_ptr(), bytes) };
+    buffer.copy_to_slice(data.py(), held)?;
+    if dtype == DType::Bool && held.iter().any(|&b| b > 1) {
         return Err(PyValueError::new_err("a bool tensor holds only the bytes 0 and 1"));
     }
-    // SAFETY: both have `bytes` bytes.
-    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), t.byte_ptr(), bytes) };
     Ok(PyTensor::new(t))
 }
 

@@ -106,6 +106,15 @@ impl PyTensor {
     fn py_new(data: &Bound<'_, PyTuple>, requires_grad: bool) -> PyResult<Self> {
         use rubigo_core::Device::Cpu;
         let first = data.get_item(0).ok();
+        if let Some(value) = first.as_ref().filter(|_| data.len() == 1)
+            && convert::number(value)?.is_some_and(|n| !matches!(n, Number::Int(_)))
+        {
+            let n = value.repr()?;
+            return Err(PyTypeError::new_err(format!(
+                "Tensor(): data must be a sequence, or sizes as integers, got {n}; \
+                 rubigo.tensor({n}) makes a 0-d tensor"
+            )));
+        }
         let t = match first.as_ref().map(|d| d.cast::<PyTensor>()) {
             Some(Ok(t)) if data.len() == 1 => t.get().tensor().detach(),
             Some(Err(_))
@@ -448,7 +457,11 @@ impl PyTensor {
             None => None,
             Some(one) => Some(match one.cast::<PyTensor>() {
                 Ok(t) => vec![t.clone()],
-                Err(_) => one.extract()?,
+                Err(_) => one.extract().map_err(|_| {
+                    PyTypeError::new_err(
+                        "backward(): inputs must be a tensor or a sequence of tensors",
+                    )
+                })?,
             }),
         };
         if inputs.as_ref().is_some_and(Vec::is_empty) {

@@ -340,9 +340,10 @@ macro_rules! element_half {
             #[inline(always)] fn to_i64(self) -> i64 { <$t>::to_f32(self) as i64 }
             #[inline(always)] fn to_u64(self) -> u64 { <$t>::to_f32(self) as u64 }
             #[inline(always)] fn from_f32(v: f32) -> Self { <$t>::from_f32(v) }
-            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f64(v) }
-            #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f64(v as f64) }
-            #[inline(always)] fn from_u64(v: u64) -> Self { <$t>::from_f64(v as f64) }
+            // By way of float32, as in PyTorch: half's own conversion drops bits, and differs with the machine.
+            #[inline(always)] fn from_f64(v: f64) -> Self { <$t>::from_f32(v as f32) }
+            #[inline(always)] fn from_i64(v: i64) -> Self { <$t>::from_f32(v as f32) }
+            #[inline(always)] fn from_u64(v: u64) -> Self { <$t>::from_f32(v as f32) }
         }
     )*};
 }

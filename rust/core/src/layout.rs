@@ -255,8 +255,10 @@ impl Layout {
     pub fn slice(&self, dim: usize, start: usize, len: usize, step: usize) -> Self {
         let mut out = self.clone();
         out.shape[dim] = len;
-        // The step between elements that are not there may be any number.
-        out.strides[dim] = self.strides[dim].saturating_mul(step);
+        // A step between elements that are not there is left as it was: it may be beyond what numpy can hold.
+        if len > 1 {
+            out.strides[dim] = self.strides[dim] * step;
+        }
         if len > 0 {
             out.offset += start * self.strides[dim];
         }

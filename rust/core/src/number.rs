@@ -80,7 +80,8 @@ impl Number {
                 Number::Bool(v) => T::from_i64(v.into()),
                 Number::Int(v) => T::from_i64(v),
                 Number::Big(v) => T::from_u64(v),
-                Number::Float(v) => T::from_f64(v),
+                // Not half's own function of that name.
+                Number::Float(v) => <T as Element>::from_f64(v),
             };
             Tensor::from_slice(&[element], &[])
         })

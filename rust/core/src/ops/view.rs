@@ -393,7 +393,7 @@ pub static MOVEDIM: OpDef = OpDef::composed(
         for (&f, &t) in from.iter().zip(to) {
             let (f, t) = (wrap_dim(f, n)?, wrap_dim(t, n)?);
             if std::mem::replace(&mut used[f], true) || order[t].replace(f).is_some() {
-                return Err(Error::runtime("movedim: repeated dim"));
+                return Err(Error::runtime("repeated dim"));
             }
         }
         let mut rest = (0..n).filter(|&d| !used[d]);

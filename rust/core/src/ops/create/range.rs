@@ -26,7 +26,11 @@ pub static ARANGE: OpDef = made(
             let (start, step) = (start.as_f64(), step.as_f64());
             generate(n, dtype, device, move |i| start + step * i)
         } else {
-            let (start, step) = (whole_part(start), whole_part(step));
+            if dtype == DType::I64 && n > 0 {
+                start.exact(dtype)?;
+            }
+            // In 64 bits, wrapping: what is above i64::MAX comes out right in uint64.
+            let (start, step) = (whole_part(start) as i64, whole_part(step) as i64);
             if step == 0 {
                 return Err(Error::runtime("step must be nonzero in the dtype of the result"));
             }
@@ -103,7 +107,7 @@ fn count(start: Number, end: Number, step: Number) -> Result<usize> {
         return Err(Error::runtime(format!("unsupported range: {a} to {b} in steps of {s}")));
     }
     let integers = !(float(start) || float(end) || float(step));
-    let gap = i128::from(whole_part(end)) - i128::from(whole_part(start));
+    let gap = whole_part(end) - whole_part(start);
     let away =
         if integers { (gap > 0 && s < 0.0) || (gap < 0 && s > 0.0) } else { (b - a) / s < 0.0 };
     if away {
@@ -112,19 +116,14 @@ fn count(start: Number, end: Number, step: Number) -> Result<usize> {
         )));
     }
     if integers {
-        let step = u128::from(whole_part(step).unsigned_abs());
+        let step = whole_part(step).unsigned_abs();
         return Ok(usize::try_from(gap.unsigned_abs().div_ceil(step)).unwrap_or(usize::MAX));
     }
     Ok(((b - a) / s).ceil() as usize)
 }
 
-fn whole_part(n: Number) -> i64 {
-    match n {
-        Number::Bool(v) => v.into(),
-        Number::Int(v) => v,
-        Number::Big(_) => i64::MAX,
-        Number::Float(v) => v as i64,
-    }
+fn whole_part(n: Number) -> i128 {
+    n.as_int().unwrap_or_else(|| i128::from(n.as_f64() as i64))
 }
 
 /// Elements `f(0.0)`, `f(1.0)`, ...

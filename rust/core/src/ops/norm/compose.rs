@@ -24,9 +24,8 @@ pub(super) fn layer_norm(c: &Call) -> Result<Outs> {
 pub(super) fn rms_norm(c: &Call) -> Result<Outs> {
     let eps = c.opt_float(1).unwrap_or(match c.x(0).dtype() {
         DType::F64 => f64::EPSILON,
-        DType::F16 => half::f16::EPSILON.to_f64(),
-        DType::BF16 => half::bf16::EPSILON.to_f64(),
-        _ => f32::EPSILON as f64,
+        // Half types are computed in float32.
+        _ => f32::EPSILON.into(),
     });
     let inputs = [c.opt(0).cloned(), c.opt(1).cloned(), None];
     first(&RMS, &inputs, &[c.attr(0).clone(), eps.into()])

@@ -68,14 +68,14 @@ pub(super) fn uniform(out: &Tensor, low: f64, high: f64, p: Place) {
             draw(out, fill, |u: f64| below(u * width + low, low, high));
         }
         DType::F16 => {
-            let ends = (f16::from_f64(low), f16::from_f64(high));
+            let ends = (f16::from_f32(low32), f16::from_f32(high32));
             draw(out, words(p), |w: u32| {
                 let u = (w >> 21) as f32 * (1.0 / 2048.0);
                 below(f16::from_f32(u * width + low32), ends.0, ends.1)
             });
         }
         DType::BF16 => {
-            let ends = (bf16::from_f64(low), bf16::from_f64(high));
+            let ends = (bf16::from_f32(low32), bf16::from_f32(high32));
             draw(out, words(p), |w: u32| {
                 let u = (w >> 24) as f32 * (1.0 / 256.0);
                 below(bf16::from_f32(u * width + low32), ends.0, ends.1)

@@ -246,5 +246,5 @@ fn is_narrow(low: i64, last: i64) -> bool {
 /// The value as this dtype holds it.
 fn rounded(v: f64, dtype: DType) -> f64 {
     use crate::dtype::Element;
-    crate::with_dtype!(dtype, T => T::from_f64(v).to_f64())
+    crate::with_dtype!(dtype, T => Element::to_f64(<T as Element>::from_f64(v)))
 }
