@@ -36,7 +36,7 @@ def run(name, sample, dtype):
     outs = flat(function(name)(*args, **kwargs))
     found = [bits(t) for t in outs]
     tracked = [t for t in outs if t.requires_grad]
-    if tracked:
+    if tracked and not TABLE[name]["missing_grad"]:
         # An uneven incoming gradient, the same in every run.
         rng = np.random.default_rng(5)
         weights = [_core.from_numpy(rng.random(t.shape, np.float32)) for t in tracked]

@@ -563,7 +563,7 @@ def lacks(name):
         found.add("gpu")
     if samples(name) is None:
         found.add("samples")
-    elif row["no_grad"] and name in BACKWARDS:
+    elif row["missing_grad"] or (row["no_grad"] and name in BACKWARDS):
         found.add("gradient")
     elif row["no_grad"] and name not in PROPERTIES and not name.endswith("_like"):
         dtype = plain_dtype(name)

@@ -546,9 +546,10 @@ fn op_table(py: Python<'_>) -> PyResult<Py<PyList>> {
         d.set_item("cpu", cpu)?;
         d.set_item("gpu", gpu)?;
         match op.grad {
-            ops::Grad::None(why) => d.set_item("no_grad", why)?,
+            ops::Grad::None(why) | ops::Grad::Missing(why) => d.set_item("no_grad", why)?,
             _ => d.set_item("no_grad", py.None())?,
         }
+        d.set_item("missing_grad", matches!(op.grad, ops::Grad::Missing(_)))?;
         if let ops::Body::Row(row) = op.body {
             d.set_item("class", format!("{:?}", row.class))?;
             d.set_item("value", row.text)?;

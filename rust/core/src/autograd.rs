@@ -291,7 +291,9 @@ impl Tensor {
 
     /// Adds to `.grad`, as `backward` does. Not to be called with the interpreter lock held.
     pub fn accumulate_grad(&self, grad: Tensor, create_graph: bool) -> Result<()> {
-        self.slot().accumulate(grad, create_graph).map(drop)
+        let slot = self.slot();
+        let total = slot.accumulate(grad, create_graph)?;
+        slot.after().iter().try_for_each(|hook| hook.call(&total).map(drop))
     }
 
     pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
@@ -418,6 +420,7 @@ pub(crate) fn record(call: &Call, outs: &[Tensor]) {
     let needs = |i: usize| call.opt(i).is_some_and(Tensor::requires_grad);
     let (input_mask, output_mask) = match call.op.grad {
         Grad::None(_) | Grad::Inner => return,
+        Grad::Missing(_) => (0, 0),
         Grad::Rule { inputs, outputs, .. } => (inputs, outputs),
         Grad::Row => crate::ops::row::saves(call, &needs),
     };

@@ -3,7 +3,7 @@
 use super::node::{Kind, Node, OpNode, OutMeta};
 use super::{Edge, GradMode};
 use crate::apply::call;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::mode;
 use crate::ops::{self, Attr, Call, Grad, OpDef};
 use crate::tensor::Tensor;
@@ -87,6 +87,7 @@ pub(super) fn run(
         (Some(composite), _) if create_graph => through_composite(&vjp, composite),
         (_, Grad::Rule { vjp: rule, .. }) => rule(&vjp),
         (_, Grad::Row) => mode::observed_backward(name, grads, || ops::row::vjp(&vjp)),
+        (_, Grad::Missing(why)) => Err(Error::new(ErrorKind::NotImplemented, why)),
         (_, Grad::None(_) | Grad::Inner) => unreachable!("such an op is not recorded"),
     }
     .map_err(|e| e.in_op(name));

@@ -48,7 +48,7 @@ pub fn value(
     launch([call.op.name, ""], &text, &operands, result, out)
 }
 
-/// `g * f'`; `inputs` are g, the row's variables and its result, of which those that the derivative
+/// The gradient by one variable; `inputs` are g, the row's variables and its result, of which those that the derivative
 /// does not read are stand-ins.
 pub fn gradient(
     call: &Call,
@@ -62,7 +62,7 @@ pub fn gradient(
     let found = names.grads.iter().flatten().find(|(g, _, _)| this(g));
     let (reads, reads_result) = found.map_or((u32::MAX, true), |&(_, mask, result)| (mask, result));
     let mut operands = Operands::new();
-    operands.push(Operand::tensor("g_", Num::F32, inputs[0]));
+    operands.push(Operand::tensor(grad.g.unwrap_or("g_"), Num::F32, inputs[0]));
     for (i, &name) in names.vars.iter().enumerate() {
         let masked = i == 0 && row.class == Class::Masked;
         if reads >> i & 1 == 1 {
@@ -74,7 +74,10 @@ pub fn gradient(
         operands.push(Operand::tensor(row.result, Num::F32, inputs[1 + names.vars.len()]));
     }
     push_params(&mut operands, call, row, Num::F32, Compute::F32);
-    let text = || format!("g_ * ({})", grad.text);
+    let text = || match grad.g {
+        Some(_) => grad.text.to_owned(),
+        None => format!("g_ * ({})", grad.text),
+    };
     launch([call.op.name, grad.var], &text, &operands, Num::F32, out)
 }
 

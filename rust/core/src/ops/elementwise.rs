@@ -1,6 +1,8 @@
 //! The elementwise table. A row is: name, class, signature, doc line, names, the value, its derivatives.
 //! `float` and `d` texts use the functions of `cpu/math` and `gpu/prelude`; `int` texts are calls only.
 //! Where a text calls a domain's edge (0, infinities, NaN), the result is PyTorch's.
+//! `d` gives derivatives, which the result's gradient is multiplied with; `d(g)` gives the gradients themselves,
+//! for rows that choose what flows: where nothing does, an infinite `g` leaves 0 and not NaN.
 
 use crate::rows;
 
@@ -28,9 +30,9 @@ rows! {
     log1p: Float, UNARY, "log(1 + x), accurate near 0", [] [x] [] -> o float { log1p(x) }
         d { x => 1.0 / (1.0 + x) } .domain(-0.9, 5.0).bind(IN);
     logaddexp: Float, BINARY, "log(exp(x) + exp(y)) without overflow", [] [x other] [] -> o float { logaddexp(x, other) }
-        d { x => exp(x - o), other => exp(other - o) };
+        d { x => 1.0 / (1.0 + exp(other - x)), other => 1.0 / (1.0 + exp(x - other)) };
     xlogy: Float, BINARY, "x * log(y), 0 where x is 0", [] [x other] [] -> o float { xlogy(x, other) }
-        d { x => select(log(other), 0.0, both(eq(x, 0.0), le(other, 0.0))), other => x / other } .domain(0.1, 5.0).bind(IN);
+        d(g) { x => select(xlogy(g, other), 0.0, both(eq(x, 0.0), le(other, 0.0))), other => g * (x / other) } .domain(0.1, 5.0).bind(IN);
 
     // Powers and roots.
     sqrt: Float, UNARY, "Square root", [] [x] [] -> o float { sqrt(x) } d { x => 0.5 / o } .domain(0.1, 5.0).bind(IN);
@@ -38,8 +40,8 @@ rows! {
     square: Arith, UNARY, "x * x", [] [x] [] -> o float { x * x } int { mul(x, x) } d { x => 2.0 * x } .bind(IN);
     reciprocal: Float, UNARY, "1 / x", [] [x] [] -> o float { 1.0 / x } d { x => -(o * o) } .domain(0.3, 3.0).bind(IN);
     pow: Arith, "input: Tensor, exponent: Tensor", "x to the power of y", [] [x y] [] -> o float { pow(x, y) } int { pow(x, y) }
-        d { x => select(y * pow(x, y - 1.0), 0.0, eq(y, 0.0)),
-            y => select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").public("pow").domain(0.2, 3.0).bind(CORE);
+        d(g) { x => select(g * (y * pow(x, y - 1.0)), 0.0, eq(y, 0.0)),
+            y => g * select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").public("pow").domain(0.2, 3.0).bind(CORE);
     hypot: Float, BINARY, "sqrt(x^2 + y^2) without overflow", [] [x other] [] -> o float { hypot(x, other) }
         d { x => x / o, other => other / o };
 
@@ -51,8 +53,8 @@ rows! {
     acos: Float, UNARY, "Inverse cosine, in radians", [] [x] [] -> o float { acos(x) } d { x => -rsqrt(1.0 - x * x) } .domain(-0.9, 0.9).bind(IN);
     atan: Float, UNARY, "Inverse tangent, in radians", [] [x] [] -> o float { atan(x) } d { x => 1.0 / (1.0 + x * x) } .bind(IN);
     atan2: Float, BINARY, "Angle of the point (y, x), y first", [] [x other] [] -> o float { atan2(x, other) }
-        d { x => select(other / (x * x + other * other), 0.0, both(eq(x, 0.0), eq(other, 0.0))),
-            other => select(-(x / (x * x + other * other)), 0.0, both(eq(x, 0.0), eq(other, 0.0))) } .bind(IN);
+        d { x => select(other / hypot(x, other) / hypot(x, other), 0.0, both(eq(x, 0.0), eq(other, 0.0))),
+            other => select(-(x / hypot(x, other) / hypot(x, other)), 0.0, both(eq(x, 0.0), eq(other, 0.0))) } .bind(IN);
     sinh: Float, UNARY, "Hyperbolic sine", [] [x] [] -> o float { sinh(x) } d { x => cosh(x) } .bind(IN);
     cosh: Float, UNARY, "Hyperbolic cosine", [] [x] [] -> o float { cosh(x) } d { x => sinh(x) } .bind(IN);
     tanh: Float, UNARY, "Hyperbolic tangent", [] [x] [] -> o float { tanh(x) } d { x => 1.0 - o * o } .bind(IN);
@@ -70,7 +72,7 @@ rows! {
     lgamma: Float, UNARY, "log |Gamma(x)|", [] [x] [] -> o float { lgamma(x) } d { x => digamma(x) } .domain(0.3, 5.0).ulp(64.0).bind(IN);
     digamma: Float, UNARY, "Derivative of lgamma", [] [x] [] -> o float { digamma(x) } d { x => trigamma(x) } .domain(0.3, 5.0).ulp(64.0).bind(IN);
     trigamma: Float, UNARY, "Derivative of digamma", [] [x] [] -> o float { trigamma(x) } .domain(0.3, 5.0).ulp(64.0)
-        .bind(CORE).no_grad("the third derivative of lgamma is not implemented");
+        .bind(CORE).missing_grad("the third derivative of lgamma is not implemented");
     sigmoid: Float, UNARY, "1 / (1 + exp(-x))", [] [x] [] -> o float { 1.0 / (1.0 + exp(-x)) } d { x => o * (1.0 - o) } .bind(IN);
 
     // Arithmetic.
@@ -82,30 +84,30 @@ rows! {
     div: Float, BINARY, "x / y", [] [x other] [] -> o float { div(x, other) } d { x => 1.0 / other, other => -(o / other) }
         .named("true_divide").domain(0.3, 3.0).bind(IN);
     floor_divide: Arith, BINARY, "x / y rounded down", [] [x other] [] -> o float { floordiv(x, other) } int { floordiv(x, other) }
-        d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
+        d(g) { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
     div_trunc: Arith, BINARY, "x / y rounded towards 0", [] [x other] [] -> o float { trunc(div(x, other)) } int { truncdiv(x, other) }
-        d { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(CORE).public("div");
+        d(g) { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(CORE).public("div");
     remainder: Arith, BINARY, "Python's x % y: the sign of y", [] [x other] [] -> o float { remainder(x, other) } int { remainder(x, other) }
-        d { x => 1.0, other => -floor(x / other) } .domain(0.3, 3.0).bind(IN);
+        d { x => 1.0, other => -floordiv(x, other) } .domain(0.3, 3.0).bind(IN);
     fmod: Arith, BINARY, "C's fmod: the sign of x", [] [x other] [] -> o float { fmod(x, other) } int { fmod(x, other) }
-        d { x => 1.0, other => -trunc(x / other) } .domain(0.3, 3.0).bind(IN);
+        d { x => 1.0, other => -trunc(div(x, other)) } .domain(0.3, 3.0).bind(IN);
     neg: Number, UNARY, "-x", [] [x] [] -> o float { -x } int { neg(x) } d { x => -1.0 } .bind(IN);
     abs: Arith, UNARY, "|x|", [] [x] [] -> o float { abs(x) } int { abs(x) } d { x => sign(x) } .bind(IN);
-    sign: Arith, UNARY, "-1, 0 or 1", [] [x] [] -> o float { sign(x) } int { sign(x) } d { x => 0.0 } .bind(IN);
+    sign: Arith, UNARY, "-1, 0 or 1", [] [x] [] -> o float { sign(x) } int { sign(x) } d(g) { x => 0.0 } .bind(IN);
     copysign: Float, BINARY, "|x| with the sign of y", [] [x other] [] -> o float { copysign(x, other) }
-        d { x => select(o / x, 0.0, eq(x, 0.0)), other => 0.0 } .bind(IN);
+        d(g) { x => g * select(o / x, 0.0, eq(x, 0.0)), other => 0.0 } .bind(IN);
     maximum: Arith, BINARY, "The larger; NaN if either is NaN", [] [x other] [] -> o float { max(x, other) } int { max(x, other) }
-        d { x => select(select(0.0, 1.0, gt(x, other)), 0.5, eq(x, other)),
-            other => select(select(0.0, 1.0, gt(other, x)), 0.5, eq(x, other)) };
+        d(g) { x => select(select(g, g * 0.5, eq(x, other)), 0.0, lt(x, other)),
+            other => select(select(g, g * 0.5, eq(x, other)), 0.0, gt(x, other)) };
     minimum: Arith, BINARY, "The smaller; NaN if either is NaN", [] [x other] [] -> o float { min(x, other) } int { min(x, other) }
-        d { x => select(select(0.0, 1.0, lt(x, other)), 0.5, eq(x, other)),
-            other => select(select(0.0, 1.0, lt(other, x)), 0.5, eq(x, other)) };
+        d(g) { x => select(select(g, g * 0.5, eq(x, other)), 0.0, gt(x, other)),
+            other => select(select(g, g * 0.5, eq(x, other)), 0.0, lt(x, other)) };
     fmax: Arith, BINARY, "The larger, ignoring NaN", [] [x other] [] -> o float { fmax(x, other) } int { max(x, other) }
-        d { x => select(0.0, 1.0, either(ge(x, other), isnan(other))),
-            other => select(1.0, 0.0, either(ge(x, other), isnan(other))) };
+        d(g) { x => select(0.0, g, either(ge(x, other), isnan(other))),
+            other => select(g, 0.0, either(ge(x, other), isnan(other))) };
     fmin: Arith, BINARY, "The smaller, ignoring NaN", [] [x other] [] -> o float { fmin(x, other) } int { min(x, other) }
-        d { x => select(0.0, 1.0, either(le(x, other), isnan(other))),
-            other => select(1.0, 0.0, either(le(x, other), isnan(other))) };
+        d(g) { x => select(0.0, g, either(le(x, other), isnan(other))),
+            other => select(g, 0.0, either(le(x, other), isnan(other))) };
     lerp: Float, "input: Tensor, end: Tensor, weight: Tensor", "x + w * (y - x)", [] [x end w] [] -> o float { x + w * (end - x) }
         d { x => 1.0 - w, end => w, w => end - x } .bind(IN);
     addcmul: Arith, "input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1", "x + value * a * b",
@@ -116,15 +118,15 @@ rows! {
         d { x => 1.0, a => value / b, b => -(value * a / (b * b)) } .domain(0.3, 3.0).bind(IN);
 
     // Rounding.
-    floor: Arith, UNARY, "Rounded down", [] [x] [] -> o float { floor(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
-    ceil: Arith, UNARY, "Rounded up", [] [x] [] -> o float { ceil(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
-    trunc: Arith, UNARY, "Rounded towards 0", [] [x] [] -> o float { trunc(x) } int { pos(x) } d { x => 0.0 } .bind(IN);
-    round: Arith, UNARY, "Rounded to the nearest, halves to even", [] [x] [] -> o float { round(x) } int { pos(x) } d { x => 0.0 }
+    floor: Arith, UNARY, "Rounded down", [] [x] [] -> o float { floor(x) } int { pos(x) } d(g) { x => 0.0 } .bind(IN);
+    ceil: Arith, UNARY, "Rounded up", [] [x] [] -> o float { ceil(x) } int { pos(x) } d(g) { x => 0.0 } .bind(IN);
+    trunc: Arith, UNARY, "Rounded towards 0", [] [x] [] -> o float { trunc(x) } int { pos(x) } d(g) { x => 0.0 } .bind(IN);
+    round: Arith, UNARY, "Rounded to the nearest, halves to even", [] [x] [] -> o float { round(x) } int { pos(x) } d(g) { x => 0.0 }
         .named("round_even").public("round").bind(CORE);
     frac: Arith, UNARY, "x - trunc(x)", [] [x] [] -> o float { x - trunc(x) } d { x => 1.0 } .bind(IN);
     clamp_numbers: Arith, "input: Tensor, min: Number = -inf, max: Number = inf", "min(max(x, lo), hi)", [] [x] [lo hi] -> o
         float { min(max(x, lo), hi) } int { min(max(x, lo), hi) }
-        d { x => select(0.0, 1.0, both(ge(x, lo), le(x, hi))) } .bind(CORE).public("clamp");
+        d(g) { x => select(0.0, g, both(ge(x, lo), le(x, hi))) } .bind(CORE).public("clamp");
 
     // Comparison and logic.
     eq: Compare, BINARY, "x == y", [] [x other] [] -> o float { eq(x, other) } int { eq(x, other) };
@@ -155,15 +157,15 @@ rows! {
     bitwise_right_shift: Ints, BINARY, "x >> y", [] [x other] [] -> o int { shr(x, other) } .bind(IN);
     choose: Masked, "condition: Tensor, input: Tensor, other: Tensor", "x where the condition holds, y elsewhere",
         [c] [x other] [] -> o float { select(other, x, c) } int { select(other, x, c) }
-        d { x => select(0.0, 1.0, c), other => select(1.0, 0.0, c) } .named("where").bind(Bind::FUNCTION);
+        d(g) { x => select(0.0, g, c), other => select(g, 0.0, c) } .named("where").bind(Bind::FUNCTION);
 
     // Activations.
     relu: Arith, UNARY, "max(x, 0)", [] [x] [] -> o float { max(x, 0.0) } int { max(x, zero()) }
-        d { x => select(1.0, 0.0, le(o, 0.0)) } .bind(IN);
+        d(g) { x => select(g, 0.0, le(o, 0.0)) } .bind(IN);
     relu6: Arith, UNARY, "min(max(x, 0), 6)", [] [x] [] -> o float { min(max(x, 0.0), 6.0) }
-        d { x => select(1.0, 0.0, either(le(x, 0.0), ge(x, 6.0))) };
+        d(g) { x => select(g, 0.0, either(le(x, 0.0), ge(x, 6.0))) };
     leaky_relu: Arith, "input: Tensor, negative_slope: float = 0.01", "x where positive, slope * x elsewhere", [] [x] [s] -> o
-        float { select(x * s, x, gt(x, 0.0)) } d { x => select(s, 1.0, gt(x, 0.0)) };
+        float { select(x * s, x, gt(x, 0.0)) } d(g) { x => select(g * s, g, gt(x, 0.0)) };
     elu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x) - 1) elsewhere", [] [x] [a] -> o
         float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(x), le(x, 0.0)) };
     selu: Arith, UNARY, "Self-normalizing ELU (Klambauer et al. 2017)", [] [x] [] -> o
@@ -190,17 +192,17 @@ rows! {
         d { x => 1.0 / (1.0 + exp(x)) };
     softsign: Float, UNARY, "x / (1 + |x|)", [] [x] [] -> o float { div(x, 1.0 + abs(x)) } d { x => 1.0 / square(1.0 + abs(x)) };
     hardtanh: Arith, "input: Tensor, min_val: float = -1.0, max_val: float = 1.0", "x clamped to [min, max]", [] [x] [lo hi] -> o
-        float { min(max(x, lo), hi) } d { x => select(1.0, 0.0, either(le(x, lo), ge(x, hi))) };
+        float { min(max(x, lo), hi) } d(g) { x => select(g, 0.0, either(le(x, lo), ge(x, hi))) };
     hardsigmoid: Arith, UNARY, "clamp(x + 3, 0, 6) / 6", [] [x] [] -> o float { min(max(x + 3.0, 0.0), 6.0) / 6.0 }
-        d { x => select(0.0, 0.16666666666666666, both(gt(x, -3.0), lt(x, 3.0))) };
+        d(g) { x => select(0.0, g * 0.16666666666666666, both(gt(x, -3.0), lt(x, 3.0))) };
     hardswish: Arith, UNARY, "x * clamp(x + 3, 0, 6) / 6", [] [x] [] -> o float { x * min(max(x + 3.0, 0.0), 6.0) / 6.0 }
-        d { x => select(select(1.0, x / 3.0 + 0.5, lt(x, 3.0)), 0.0, le(x, -3.0)) };
+        d(g) { x => select(select(g, g * (x / 3.0 + 0.5), lt(x, 3.0)), 0.0, le(x, -3.0)) };
     tanhshrink: Float, UNARY, "x - tanh(x)", [] [x] [] -> o float { x - tanh(x) } d { x => square(tanh(x)) } .ulp(64.0);
     softshrink: Arith, "input: Tensor, lambd: float = 0.5", "x moved towards 0 by lambda, 0 within it", [] [x] [l] -> o
-        float { select(select(select(0.0, x, isnan(x)), x + l, lt(x, -l)), x - l, gt(x, l)) }
-        d { x => select(1.0, 0.0, both(ge(x, -l), le(x, l))) };
+        float { select(select(select(copysign(0.0, x), x, isnan(x)), x + l, lt(x, -l)), x - l, gt(x, l)) }
+        d(g) { x => select(g, 0.0, both(ge(x, -l), le(x, l))) };
     hardshrink: Arith, "input: Tensor, lambd: float = 0.5", "x, or 0 where |x| <= lambda", [] [x] [l] -> o
-        float { select(x, 0.0, both(ge(x, -l), le(x, l))) } d { x => select(1.0, 0.0, both(ge(x, -l), le(x, l))) };
+        float { select(x, 0.0, both(ge(x, -l), le(x, l))) } d(g) { x => select(g, 0.0, both(ge(x, -l), le(x, l))) };
     threshold: Arith, "input: Tensor, threshold: float, value: float", "x where above the threshold, value elsewhere", [] [x] [t v] -> o
-        float { select(x, v, le(x, t)) } d { x => select(1.0, 0.0, le(x, t)) };
+        float { select(x, v, le(x, t)) } d(g) { x => select(g, 0.0, le(x, t)) };
 }

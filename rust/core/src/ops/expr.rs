@@ -102,8 +102,8 @@ macro_rules! functions {
 functions! {
     unary: exp expm1 log log1p sqrt rsqrt sin cos sinh cosh tanh erf abs sign floor trunc digamma trigamma
         square isnan;
-    binary: pow copysign lt le gt ge eq ne;
-    renamed: max = maximum min = minimum both = logical_and either = logical_or
+    binary: div pow xlogy hypot copysign lt le gt ge eq ne;
+    renamed: max = maximum min = minimum both = logical_and either = logical_or floordiv = floor_divide
 }
 
 /// `t` where `c` holds, `f` elsewhere: WGSL's order.

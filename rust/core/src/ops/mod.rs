@@ -259,6 +259,8 @@ pub enum Body {
 pub enum Grad {
     /// Results carry no gradient (comparisons, indices), for this reason.
     None(&'static str),
+    /// There is one, but nobody wrote it: differentiating raises, where `None` would silently leave out a term.
+    Missing(&'static str),
     /// The row's own derivative expressions.
     Row,
     /// A rule in terms of ops, and which inputs and outputs it reads (bit i = tensor i).
@@ -377,6 +379,11 @@ impl OpDef {
 
     pub const fn no_grad(mut self, why: &'static str) -> Self {
         self.grad = Grad::None(why);
+        self
+    }
+
+    pub const fn missing_grad(mut self, why: &'static str) -> Self {
+        self.grad = Grad::Missing(why);
         self
     }
 

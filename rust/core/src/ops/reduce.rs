@@ -210,11 +210,13 @@ pub static PROD: OpDef = OpDef::kernel(
     one(view::reshape(&y, &shape))
 });
 
-/// The gradient is shared evenly among equal extremes.
+/// The gradient is shared evenly among equal extremes; a NaN is one, and equal to any other.
 fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
+    use super::elementwise as e;
     let (x, y) = (v.x(0), spread(v.y(0), v)?);
     let c = v.call();
-    let hit = cast::to(&t::eq(x, &y)?, x.dtype())?;
+    let hit = call(&e::logical_or, &[&t::eq(x, &y)?, &call(&e::isnan, &[x], &[])?], &[])?;
+    let hit = cast::to(&hit, x.dtype())?;
     let attrs = [c.attr(0).clone(), true.into()];
     let ties = call(&SUM, &[&hit], &attrs)?;
     Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &t::div(&hit, &ties)?))
@@ -375,12 +377,24 @@ fn variance(c: &Call) -> Result<Tensor> {
     t::div(&total, &Tensor::number(Number::Float(free))?)
 }
 
-/// The square root, whose gradient at 0 is 0 instead of 0 * inf.
-fn safe_sqrt(s: &Tensor) -> Result<Tensor> {
-    use super::elementwise as e;
-    let zero = call(&e::logical_not, &[s], &[])?;
+/// `f(s)`, but where `s` is 0 the constant `at_zero`: its gradient is 0 there instead of 0 * inf.
+fn away_from_zero(
+    s: &Tensor,
+    at_zero: f64,
+    f: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let zero = call(&super::elementwise::logical_not, &[s], &[])?;
     let safe = t::select(&zero, &Tensor::number(Number::Float(1.0))?, s)?;
-    t::select(&zero, &Tensor::number(Number::Float(0.0))?, &call(&e::sqrt, &[&safe], &[])?)
+    t::select(&zero, &Tensor::number(Number::Float(at_zero))?, &f(&safe)?)
+}
+
+fn safe_sqrt(s: &Tensor) -> Result<Tensor> {
+    away_from_zero(s, 0.0, |s| call(&super::elementwise::sqrt, &[s], &[]))
+}
+
+fn safe_pow(s: &Tensor, p: f64) -> Result<Tensor> {
+    let exponent = Tensor::number(Number::Float(p))?;
+    away_from_zero(s, 0.0_f64.powf(p), |s| call(&super::elementwise::pow, &[s, &exponent], &[]))
 }
 
 pub static STD: OpDef = OpDef::composed(
@@ -436,21 +450,16 @@ pub static NORM: OpDef = OpDef::composed(
         } else if p == f64::NEG_INFINITY {
             over(&AMIN, &a)?
         } else if p == 0.0 {
-            over(
-                &SUM,
-                &cast::to(
-                    &call(&e::ne, &[&a, &Tensor::number(Number::Float(0.0))?], &[])?,
-                    x.dtype(),
-                )?,
-            )?
+            // Of the zeros the sign, so that the result has a gradient (it is 0).
+            let one = Tensor::number(Number::Float(1.0))?;
+            let zero = call(&e::logical_not, &[&a], &[])?;
+            over(&SUM, &t::select(&zero, &call(&e::sign, &[&a], &[])?, &one)?)?
         } else if p == 1.0 {
             over(&SUM, &a)?
         } else if p == 2.0 {
             safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)?
         } else {
-            let power = Tensor::number(Number::Float(p))?;
-            let s = over(&SUM, &call(&e::pow, &[&a, &power], &[])?)?;
-            call(&e::pow, &[&s, &Tensor::number(Number::Float(1.0 / p))?], &[])?
+            safe_pow(&over(&SUM, &safe_pow(&a, p)?)?, 1.0 / p)?
         };
         one(cast::to(&norm, dtype))
     },

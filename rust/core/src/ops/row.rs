@@ -37,11 +37,15 @@ pub type Tiles = [TileFn; 3];
 
 pub struct GradRow {
     pub var: &'static str,
+    /// The derivative, which the result's gradient is multiplied with.
     pub text: &'static str,
+    /// Or the name of the result's gradient in `text`, which is then the whole gradient: one that chooses what
+    /// flows must not multiply what does not (an infinity) by 0.
+    pub g: Option<&'static str>,
     pub f32: Tiles,
     pub f64: Tiles,
-    /// The derivative as tensor code, for gradients of gradients.
-    pub tensor: fn(&[Ex], &Ex, &[f64]) -> Ex,
+    /// The gradient as tensor code, for gradients of gradients.
+    pub tensor: fn(&Ex, &[Ex], &Ex, &[f64]) -> Ex,
 }
 
 pub struct Row {
@@ -283,7 +287,7 @@ pub fn saves(call: &Call, needs: &dyn Fn(usize) -> bool) -> (u32, u32) {
     (inputs, outputs)
 }
 
-/// g * f'(x, y) for each needed input: as one fused loop, or as tensor code when a graph is asked for.
+/// g * f'(x, y), or what the row chooses of g, for each needed input: as one fused loop, or as tensor code when a graph is asked for.
 pub fn vjp(v: &Vjp) -> Result<Grads> {
     let super::Body::Row(row) = v.op.body else { return Ok(Grads::new()) };
     let g = v.g(0)?;
@@ -305,11 +309,16 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
                 .collect();
             let result = if reads_result { Ex::of(v.y(0)) } else { Ex::missing() };
             let ps: Vec<f64> = (0..v.attrs.len()).map(|k| call.float(k)).collect();
-            let d = super::expr::reading(g.dtype(), || (grad.tensor)(&vars, &result, &ps));
-            let found = (Ex::of(&g) * d).into_result()?;
+            let found = super::expr::reading(g.dtype(), || {
+                (grad.tensor)(&Ex::of(&g), &vars, &result, &ps).into_result()
+            })?;
             let read = (0..names.vars.len()).filter(|k| mask >> k & 1 == 1).map(|k| v.x(k));
-            let mut read = read.chain(reads_result.then(|| v.y(0)));
-            out.push(Some(connected(found, read.find(|t| t.requires_grad()))?));
+            let mut read = read.chain(reads_result.then(|| v.y(0))).chain([&g]);
+            out.push(Some(if grad.g.is_some() {
+                chosen(found, &g, read.find(|t| t.requires_grad()))?
+            } else {
+                found
+            }));
         } else {
             let saved = |k: usize| if mask >> k & 1 == 1 { v.x(k) } else { &g };
             let mut inputs: SmallVec<[&Tensor; 6]> = smallvec::smallvec![&g];
@@ -321,9 +330,11 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
     Ok(out)
 }
 
-/// A piecewise constant derivative (of relu, say) reads `x` by comparisons alone, which cut the graph. Its own
-/// derivative is 0 and not absent: who differentiates on gets zeros.
-fn connected(found: Tensor, x: Option<&Tensor>) -> Result<Tensor> {
+/// A gradient that chooses what flows (relu's, say) may read `x` by comparisons alone, which cut the graph, or be 0
+/// everywhere. Its own derivative is 0 and not absent: who differentiates on gets zeros.
+fn chosen(found: Tensor, g: &Tensor, x: Option<&Tensor>) -> Result<Tensor> {
+    let found =
+        if found.is_wrapped() { cast::full_like(g, found.item()?.as_f64())? } else { found };
     let Some(x) = x.filter(|_| !found.requires_grad()) else { return Ok(found) };
     let always = Tensor::number(Number::Bool(true))?;
     crate::apply::call(&elementwise::choose, &[&always, &found, &cast::to(x, found.dtype())?], &[])
@@ -441,7 +452,7 @@ macro_rules! tile_loop {
             )*
             let out_ = $out.cast::<$ot>();
             for i_ in 0..$n {
-                $( let $pre = *$pre.add(i_); )*
+                $( #[allow(unused)] let $pre = *$pre.add(i_); )*
                 $( #[allow(unused)] let $hv = (*$hv.add(i_)).get(); )*
                 $( #[allow(unused)] let $v = *$v.add(i_); )*
                 $( #[allow(unused)] let $post = *$post.add(i_); )*
@@ -519,6 +530,7 @@ macro_rules! rows {
         $(float { $val:expr })?
         $(int { $int:expr })?
         $(d { $($gv:ident => $g:expr),* $(,)? })?
+        $(d($gn:ident) { $($wv:ident => $w:expr),* $(,)? })?
         $(.$m:ident($($arg:expr),*))*
     ;)*) => {
         $(
@@ -544,17 +556,12 @@ macro_rules! rows {
                     u64: $crate::some!($($crate::tiles!(u64 => $crate::result_of!($class, u64);
                         {$crate::cpu::math::u64m} {$crate::cpu::math::u64m}
                         [] $head $vars [] $params $int))?),
-                    grads: &[$($($crate::ops::row::GradRow {
-                        var: stringify!($gv),
-                        text: stringify!($g),
-                        f32: $crate::tiles!(f32 => f32;
-                            {$crate::cpu::math::plain::m32} {$crate::cpu::math::fused::m32}
-                            [g_] $head $vars [$o] $params g_ * ($g)),
-                        f64: $crate::tiles!(f64 => f64;
-                            {$crate::cpu::math::plain::m64} {$crate::cpu::math::fused::m64}
-                            [g_] $head $vars [$o] $params g_ * ($g)),
-                        tensor: $crate::tensor_reading!($head $vars $params $o, $g),
-                    }),*)?],
+                    grads: &[
+                        $($($crate::grad_row!(None, g_, g_ * ($g);
+                            $gv, $g, $head $vars $params $o)),*)?
+                        $($($crate::grad_row!(Some(stringify!($gn)), $gn, $w;
+                            $wv, $w, $head $vars $params $o)),*)?
+                    ],
                     names: ::std::sync::OnceLock::new(),
                 };
                 $crate::ops::OpDef::new(
@@ -566,12 +573,33 @@ macro_rules! rows {
     };
 }
 
-/// A derivative as a function on tensors.
+/// The readings of one gradient: `whole` is what is computed, with the result's gradient under the name `g`.
+#[macro_export]
+macro_rules! grad_row {
+    ($name:expr, $g:ident, $whole:expr;
+     $var:ident, $text:expr, $head:tt $vars:tt $params:tt $o:ident) => {
+        $crate::ops::row::GradRow {
+            var: stringify!($var),
+            text: stringify!($text),
+            g: $name,
+            f32: $crate::tiles!(f32 => f32;
+                {$crate::cpu::math::plain::m32} {$crate::cpu::math::fused::m32}
+                [$g] $head $vars [$o] $params $whole),
+            f64: $crate::tiles!(f64 => f64;
+                {$crate::cpu::math::plain::m64} {$crate::cpu::math::fused::m64}
+                [$g] $head $vars [$o] $params $whole),
+            tensor: $crate::tensor_reading!($g $head $vars $params $o, $whole),
+        }
+    };
+}
+
+/// A gradient as a function on tensors.
 #[macro_export]
 macro_rules! tensor_reading {
-    ([$($hv:ident)*] [$($v:ident)*] [$($p:ident)*] $o:ident, $g:expr) => {{
+    ($gn:ident [$($hv:ident)*] [$($v:ident)*] [$($p:ident)*] $o:ident, $g:expr) => {{
         #[allow(unused, clippy::pedantic, clippy::all)]
         fn read(
+            $gn: &$crate::ops::expr::Ex,
             vars: &[$crate::ops::expr::Ex],
             $o: &$crate::ops::expr::Ex,
             params: &[f64],

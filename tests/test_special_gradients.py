@@ -1,0 +1,140 @@
+"""Gradients where values are special: at kinks, infinities and NaN, and below infinite ones."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+
+torch = pytest.importorskip("torch")
+INF, NAN = float("inf"), float("nan")
+
+PIECEWISE = [
+    "relu",
+    "relu6",
+    "hardtanh",
+    "leaky_relu",
+    "hardswish",
+    "softshrink",
+    "hardshrink",
+    "elu",
+    "selu",
+    "celu",
+    "abs",
+]
+
+
+@pytest.mark.parametrize("name", PIECEWISE)
+def test_gradients_of_piecewise_functions_go_on(name, device):
+    """Their second derivative is 0 (or a formula), and not an error."""
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        space = lib if name == "abs" else lib.nn.functional
+        x = lib.tensor([-3.5, -0.3, 0.2, 2.0, 7.0], device=where, requires_grad=True)
+        (g,) = lib.autograd.grad(getattr(space, name)(x).sum(), x, create_graph=True)
+        assert g.requires_grad
+        (h,) = lib.autograd.grad(g.sum(), x)
+        found.append((g.tolist(), (x.detach() + h).tolist()))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-7)
+
+
+NAN_GRADIENTS = ["relu", "relu6", "hardtanh", "leaky_relu", "softshrink", "elu", "selu", "celu"]
+
+
+@pytest.mark.parametrize("name", NAN_GRADIENTS)
+def test_gradients_of_activations_at_special_values(name, device):
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        values = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 6.0, 0.5, -0.5, 1.0, -1.0]
+        x = lib.tensor(values, device=where, requires_grad=True)
+        getattr(lib.nn.functional, name)(x).sum().backward()
+        found.append(x.grad.tolist())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-7)
+
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.5, 3.0, -3.0, 6.0, 1e-30, 1e30, INF, -INF]
+INCOMING = [1.0, 0.0, INF, -INF, NAN]
+# What flows is chosen, not multiplied by 0: an infinite gradient stays out of where nothing flows.
+CHOOSING = {
+    "relu": lambda lib, x: lib.relu(x),
+    "relu6": lambda lib, x: lib.nn.functional.relu6(x),
+    "hardtanh": lambda lib, x: lib.nn.functional.hardtanh(x),
+    "hardsigmoid": lambda lib, x: lib.nn.functional.hardsigmoid(x),
+    "hardshrink": lambda lib, x: lib.nn.functional.hardshrink(x),
+    "softshrink": lambda lib, x: lib.nn.functional.softshrink(x),
+    "threshold": lambda lib, x: lib.nn.functional.threshold(x, 0.7, -1.0),
+    "leaky_relu": lambda lib, x: lib.nn.functional.leaky_relu(x, 0.0),
+    "clamp": lambda lib, x: x.clamp(-0.5, 2.5),
+    "where": lambda lib, x: lib.where(x > 0, x, lib.zeros_like(x)),
+    "masked_fill": lambda lib, x: x.masked_fill(x > 0, 2.0),
+    "tril": lambda lib, x: lib.tril(x.reshape(2, 7, 5)).reshape(70),
+    "pow": lambda lib, x: x**0,
+    "round": lambda lib, x: x.round(),
+    "floor": lambda lib, x: x.floor(),
+    "sign": lambda lib, x: x.sign(),
+    "guarded sqrt": lambda lib, x: lib.where(x > 0, x, lib.zeros_like(x)).sqrt(),
+    "sqrt of relu": lambda lib, x: lib.relu(x).sqrt(),
+    "sqrt of steps": lambda lib, x: (0 * x.floor()).sqrt(),
+    "maximum": lambda lib, x, y: lib.maximum(x, y),
+    "minimum": lambda lib, x, y: lib.minimum(x, y),
+    "fmax": lambda lib, x, y: lib.fmax(x, y),
+    "fmin": lambda lib, x, y: lib.fmin(x, y),
+    "xlogy": lambda lib, x, y: lib.xlogy(x, y),
+    "copysign": lambda lib, x, y: lib.copysign(x, y),
+    "floor division": lambda lib, x, y: lib.div(x, y, rounding_mode="floor"),
+    "logaddexp": lambda lib, x, y: lib.logaddexp(x, y),
+    "remainder": lambda lib, x, y: lib.remainder(x, y),
+    "fmod": lambda lib, x, y: lib.fmod(x, y),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", CHOOSING)
+def test_gradients_that_choose(name, create_graph, device):
+    f = CHOOSING[name]
+    operands = f.__code__.co_argcount - 1
+    rows = np.array(list(itertools.product(*[SPECIAL] * operands, INCOMING)))
+    if name == "xlogy":  # x / y of 1e30 and 1e-30 leaves float32 before or after g comes to it
+        rows = rows[~np.isin(np.abs(rows), [1e30, 1e-30]).any(1)]
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        *xs, g = (lib.tensor(v, dtype=lib.float32, device=where) for v in rows.T)
+        leaves = [x.requires_grad_() for x in xs]
+        kept = lib.autograd.grad(f(lib, *leaves), leaves, g, create_graph=create_graph)
+        found.append([k.tolist() for k in kept])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("p", [-INF, -2, -1, 0, 0.5, 1, 1.5, 2, 3, INF])
+@pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, 2.0], [-1.0, 2.0]])
+def test_gradients_of_norms(p, values, device):
+    """At the zero vector, too, where the root has an infinite slope."""
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        x = lib.tensor(values, device=where, requires_grad=True)
+        y = lib.linalg.vector_norm(x, p) if lib is torch else lib.norm(x, p)
+        assert y.requires_grad
+        y.backward()
+        found.append([0.0, 0.0] if x.grad is None else x.grad.tolist())
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
+def test_gradient_of_the_largest_of_nan(device):
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        x = lib.tensor([1.0, NAN, 2.0], device=where, requires_grad=True)
+        x.max().backward()
+        found.append(x.grad.tolist())
+    assert found[0] == found[1] == [0.0, 1.0, 0.0]
+
+
+def test_a_derivative_that_is_missing_raises():
+    """Zero in its place, or a term left out, would be a wrong result that nobody sees."""
+    for order, f in ((2, rg.digamma), (3, rg.lgamma)):
+        x = rg.tensor([0.7, 2.0], dtype=rg.float64, requires_grad=True)
+        y = x * f(x)
+        for _ in range(order - 1):
+            (y,) = rg.autograd.grad(y.sum(), x, create_graph=True)
+        with pytest.raises(NotImplementedError, match="third derivative of lgamma"):
+            rg.autograd.grad(y.sum(), x)
