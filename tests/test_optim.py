@@ -273,6 +273,10 @@ SCHEDULES = [
         o, [s.ConstantLR(o, 0.1), s.CyclicLR(o, 0.01, 0.5, 4)], milestones=[5])),
     ("SequentialLR-factors", lambda s, o: s.SequentialLR(
         o, [s.ExponentialLR(o, 0.9), s.MultiplicativeLR(o, lambda epoch: 0.8)], milestones=[5])),
+    ("SequentialLR-0", lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o, 0.1), s.ExponentialLR(o, 0.9)], milestones=[0])),
+    ("SequentialLR-0-0", lambda s, o: s.SequentialLR(
+        o, [s.ConstantLR(o, 0.1), s.StepLR(o, 4), s.LinearLR(o, 0.2)], milestones=[0, 0])),
     ("ChainedScheduler", lambda s, o: s.ChainedScheduler(
         [s.ConstantLR(o, 0.5, 4), s.ExponentialLR(o, 0.9), s.StepLR(o, 11)])),
 ]  # fmt: skip
@@ -329,6 +333,24 @@ def test_schedule_resumes(name, make):
         assert a.param_groups[0]["lr"] == b.param_groups[0]["lr"]
 
 
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize("name, make", SCHEDULES, ids=[row[0] for row in SCHEDULES])
+def test_schedule_goes_on_from_a_state_of_torch(name, make):
+    a, b = pair()
+    ours, theirs = make(schedules, a), make(torch_schedules, b)
+    for _ in range(12):
+        b.step()
+        theirs.step()
+    a.step()
+    ours.load_state_dict(theirs.state_dict())
+    for mine, other in zip(a.param_groups, b.param_groups, strict=True):
+        mine["lr"] = other["lr"]
+    for _ in range(20):
+        ours.step()
+        theirs.step()
+        assert ours.get_last_lr() == pytest.approx(theirs.get_last_lr(), rel=1e-9, abs=1e-12)
+
+
 RESUMED = {
     "LambdaLR": lambda s, o, e: s.LambdaLR(o, half, last_epoch=e),
     "MultiplicativeLR": lambda s, o, e: s.MultiplicativeLR(o, lambda epoch: 0.9, last_epoch=e),
@@ -378,6 +400,9 @@ def test_warm_restarts_go_on_from_a_fraction():
             schedule.step(epoch) if epoch else schedule.step()
             lrs.append((schedule.last_epoch, round(schedule.get_last_lr()[0], 9)))
         seen.append(lrs)
+        for wrong in (-1, float("inf")) if lib is rg else ():
+            with pytest.raises(ValueError, match="finite and not negative"):
+                schedule.step(wrong)
     assert seen[0] == seen[1]
 
 

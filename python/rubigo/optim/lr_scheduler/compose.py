@@ -92,14 +92,14 @@ class SequentialLR(_Nested):
         self._milestones = list(milestones)
         self.optimizer = optimizer
         self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
-        # Making the schedules has changed the rates; only the first counts now.
+        # Making the schedules has changed the rates; only the one of epoch 0 counts now.
         self.restart()
         self.last_epoch = last_epoch + 1
 
     def begin(self) -> None:
-        """Goes back to epoch 0 of the first schedule."""
+        """Goes back to epoch 0, that of the schedule whose turn it then is."""
         self.last_epoch = 0
-        self._schedulers[0].begin()
+        self._schedulers[bisect_right(self._milestones, 0)].begin()
         self._last_lr = self._lrs
 
     def step(self) -> None:

@@ -80,34 +80,35 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.T_0 = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
-        self.position: float = last_epoch  # `last_epoch` with its fraction
+        self._place(max(last_epoch, 0))
         super().__init__(optimizer, last_epoch)
 
     def step(self, epoch: float | None = None) -> None:
         """Moves on by one epoch, or to ``epoch``."""
-        if epoch is None:
-            epoch = self.position + 1
-        if epoch < 0:
-            raise ValueError(f"epoch must not be negative, got {epoch}")
+        if epoch is None and self.last_epoch < 0:
+            epoch = 0
+        if epoch is not None:
+            self._place(epoch)
+        else:
+            epoch = self.last_epoch + 1
+            self.T_cur += 1
+            if self.T_cur >= self.T_i:
+                self.T_cur -= self.T_i
+                self.T_i *= self.T_mult
         self._step_count += 1
-        self.position = epoch
         self.last_epoch = math.floor(epoch)
-        self._set(self._at(epoch))
-
-    def begin(self) -> None:
-        """Goes back to epoch 0."""
-        self.position = -1.0
-        super().begin()
+        self._set(self.get_lr())
 
     def get_lr(self) -> list[float]:
-        return self._at(self.position)
-
-    def _at(self, epoch: float) -> list[float]:
-        length, into = self.T_0, float(epoch)
-        if self.T_mult == 1:
-            into %= length
-        while into >= length:
-            into -= length
-            length *= self.T_mult
-        share = (1 + math.cos(math.pi * into / length)) / 2
+        share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
+    def _place(self, epoch: float) -> None:
+        """Sets the length of the cycle that `epoch` is in, and how far into it that is."""
+        if not 0 <= epoch < math.inf:
+            raise ValueError(f"epoch must be finite and not negative, got {epoch}")
+        self.T_cur: float = epoch % self.T_0 if self.T_mult == 1 else epoch
+        self.T_i = self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult

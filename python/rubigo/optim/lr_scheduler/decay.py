@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,13 @@ class MultiStepLR(_Factor):
 
     def factor(self, epoch: int) -> float:
         return self.gamma ** self.milestones.count(epoch)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` returned; in PyTorch's the milestones are counted."""
+        counted = state_dict.get("milestones") if isinstance(state_dict, Mapping) else None
+        if isinstance(counted, Counter):
+            state_dict = {**state_dict, "milestones": sorted(counted.elements())}
+        super().load_state_dict(state_dict)
 
 
 class ExponentialLR(_Factor):
