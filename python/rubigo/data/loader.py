@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 import rubigo as rg
 
 from .collate import default_collate, default_convert
+from .convert import whole
 from .dataset import Sample, rows_at, sample_at, samples_at
 from .sampler import (
     BatchSampler,
@@ -91,10 +92,13 @@ class DataLoader(Generic[Sample]):
             raise TypeError(
                 f"DataLoader needs a dataset with len() and [index], got {type(dataset).__name__}"
             )
-        if num_workers < 0 or timeout < 0:
-            raise ValueError("num_workers and timeout must not be negative")
-        if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
-            raise ValueError("prefetch_factor is a positive number that needs num_workers >= 1")
+        num_workers = whole(num_workers, "num_workers", 0)
+        if timeout < 0:
+            raise ValueError(f"timeout must not be negative, got {timeout}")
+        if prefetch_factor is not None:
+            prefetch_factor = whole(prefetch_factor, "prefetch_factor", 1)
+            if num_workers == 0:
+                raise ValueError("prefetch_factor needs num_workers >= 1")
         if sampler is not None and shuffle:
             raise ValueError("a sampler decides the order itself: leave out shuffle")
         if batch_sampler is not None and (

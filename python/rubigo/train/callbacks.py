@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import rubigo as rg
 
+from ..data.convert import whole
 from .checkpoint import plain
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class LRSchedulerCallback(Callback):
         interval: Literal["step", "epoch"] | None = None,
         monitor: str = "val_loss",
     ):
+        if isinstance(scheduler, type):
+            raise TypeError(
+                f"a schedule is an object such as StepLR(optimizer, 10), got the class "
+                f"{scheduler.__name__}"
+            )
         kind = type(scheduler).__name__
         if not callable(getattr(scheduler, "step", None)):
             raise TypeError(f"a schedule of rubigo.optim.lr_scheduler has a step(), {kind} none")
@@ -182,9 +188,7 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best_weights: bool = False,
     ):
-        if patience < 0:
-            raise ValueError(f"patience must not be negative, got {patience}")
-        self.patience = patience
+        self.patience: int = whole(patience, "patience", 0)
         self.restore_best_weights = restore_best_weights
         self._best = _Best(monitor, mode, min_delta)
         self._waited = 0

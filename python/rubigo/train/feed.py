@@ -79,7 +79,7 @@ def input_loader(x: Any, batch_size: int, dtype: Any) -> Iterator[list[rg.Tensor
     for batch in as_loader(x, None, batch_size, dtype=dtype):
         parts = batch if isinstance(batch, list | tuple) else [batch]
         parts = parts[:-1] if len(parts) > 1 else parts
-        yield [as_tensor(part, f"input {i}") for i, part in enumerate(parts)]
+        yield [_input(part, f"input {i}") for i, part in enumerate(parts)]
 
 
 def join(parts: list[Any]) -> Any:
@@ -97,28 +97,44 @@ def join(parts: list[Any]) -> Any:
     return rg.cat([part.to("cpu") for part in parts])
 
 
-def split_batch(batch: Any, device: Any, where: str) -> tuple[list[rg.Tensor], rg.Tensor, int]:
-    """The model's inputs, the target and the number of samples."""
+def split_batch(batch: Any, device: Any, where: str) -> tuple[list[rg.Tensor], Any, int]:
+    """The model's inputs, the target (a list where samples have several) and their number."""
     if not isinstance(batch, list | tuple) or len(batch) < 2:
         raise TypeError(
             f"{where}: a batch is (inputs..., target), got {type(batch).__name__}; "
             "return that from the dataset or from collate_fn"
         )
-    parts = [as_tensor(part, f"{where}: field {i}") for i, part in enumerate(batch)]
-    sizes = [part.shape[0] if part.ndim else 0 for part in parts]
+    inputs = [_input(part, f"{where}: field {i}") for i, part in enumerate(batch[:-1])]
+    several = _is_several(batch[-1])
+    targets = [as_tensor(t, f"{where}: target") for t in (batch[-1] if several else batch[-1:])]
+    sizes = [part.shape[0] if part.ndim else 0 for part in (*inputs, *targets)]
     if len(set(sizes)) > 1:
         raise ValueError(f"{where}: the fields differ in their number of samples: {sizes}")
     if sizes[0] == 0:
         raise ValueError(f"{where} has 0 samples")
-    *inputs, target = [part.to(device) for part in parts]
-    return inputs, target, sizes[0]
+    inputs, targets = ([part.to(device) for part in parts] for parts in (inputs, targets))
+    return inputs, targets if several else targets[0], sizes[0]
 
 
-def explain_non_finite(
-    model: Any, inputs: Sequence[rg.Tensor], output: Any, target: rg.Tensor
-) -> str:
+def _is_several(field: Any) -> bool:
+    """Whether collating made several fields of one, as of the target in (x, (y1, y2))."""
+    return isinstance(field, list | tuple) and bool(field) and all(map(_is_array, field))
+
+
+def _input(field: Any, name: str) -> rg.Tensor:
+    if _is_several(field):
+        raise TypeError(
+            f"{name} is {len(field)} tensors: give a model of several inputs samples of "
+            "(x1, x2, target), or stack them in collate_fn"
+        )
+    return as_tensor(field, name)
+
+
+def explain_non_finite(model: Any, inputs: Sequence[rg.Tensor], output: Any, target: Any) -> str:
     """Where the first value that is not finite stands."""
-    for name, values in [*((f"input {i}", x) for i, x in enumerate(inputs)), ("target", target)]:
+    targets = target if isinstance(target, list) else [target]
+    data = [(f"input {i}", x) for i, x in enumerate(inputs)] + [("target", t) for t in targets]
+    for name, values in data:
         row = _bad_row(values)
         if row is not None:
             return f"{name} is not finite in sample {row} of the batch: clean the data"

@@ -10,6 +10,9 @@ import rubigo as rg
 
 from ..metrics import BY_NAME, Metric
 
+# What an epoch's log holds beside metrics; those of the validation begin with "val_".
+_LOGGED = ("epoch", "loss", "lr", "seconds")
+
 
 class FunctionMetric(Metric):
     """A function of (preds, target), averaged over batches by their numbers of samples.
@@ -39,7 +42,19 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
     if isinstance(metrics, str) or callable(metrics) or isinstance(metrics, Metric):
         metrics = [metrics]
     if isinstance(metrics, Mapping):
-        return {str(name): _metric(metric) for name, metric in metrics.items()}
+        named = {str(name): _metric(metric) for name, metric in metrics.items()}
+    else:
+        named = _by_their_names(metrics)
+    for name in named:
+        if name in _LOGGED or name.startswith("val_"):
+            raise ValueError(
+                f"a metric cannot be called {name!r}, which the log has for something else; pass "
+                "a dict that names it"
+            )
+    return named
+
+
+def _by_their_names(metrics: Iterable[Any]) -> dict[str, Metric]:
     named: dict[str, Metric] = {}
     for given in metrics:
         metric = _metric(given)
@@ -105,13 +120,15 @@ class Scores:
         self.is_sum: bool = reduction == "sum"
         """Whether the loss of a batch is the sum of its samples' and not their mean."""
 
-    def update(self, metrics: Iterable[Metric], output: Any, target: rg.Tensor) -> None:
-        """Gives the batch to each metric; of several outputs, the first."""
+    def update(self, metrics: Iterable[Metric], output: Any, target: Any) -> None:
+        """Gives the batch to each metric; of several outputs or targets, the first."""
         metrics = list(metrics)
         if not metrics:
             return
         if isinstance(output, tuple | list):
             output = output[0]
+        if isinstance(target, list):
+            target = target[0]
         output = output.detach()
         if self._classes:
             output, target = self._labelled(output, target)

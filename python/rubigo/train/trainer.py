@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any, cast
 
 import rubigo as rg
 
+from ..data.convert import whole
 from ..data.sampler import mix_seed
 from ..metrics import Metric
 from .callbacks import Callback, LRSchedulerCallback
@@ -37,6 +37,7 @@ class Trainer:
             gets all and the metrics the first.
         optimizer: over the model's parameters.
         loss: a function of (output, target); a loss of `reduction="sum"` is logged per sample.
+            Where samples are (x, (y1, y2)), the target is a list, and the metrics get its first.
         metrics: names from `rubigo.metrics.BY_NAME`, metric objects, or functions of (preds,
             target) that give a number (averaged by samples); or a dict that names them.
             They see probabilities where the loss takes logits: sigmoid(output) for
@@ -79,8 +80,6 @@ class Trainer:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks are Callback objects, got {type(callback).__name__}")
-        if accumulate_steps < 1:
-            raise ValueError(f"accumulate_steps must be at least 1, got {accumulate_steps}")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm must be positive, got {clip_norm}")
         if device is None:
@@ -94,10 +93,11 @@ class Trainer:
         self._scores = Scores(loss)
         self.device = device
         self.clip_norm = clip_norm
-        self.accumulate_steps = accumulate_steps
+        self.accumulate_steps: int = whole(accumulate_steps, "accumulate_steps", 1)
         if scheduler is not None and not isinstance(scheduler, LRSchedulerCallback):
             scheduler = LRSchedulerCallback(scheduler)
         given = callbacks if scheduler is None else [scheduler, *callbacks]
+        _check_schedules(given, optimizer)
         # Checkpoints come last, so that they hold what the other callbacks have learnt.
         self.callbacks: list[Callback] = sorted(given, key=lambda callback: callback.order)
         self.history = History()
@@ -106,6 +106,7 @@ class Trainer:
         self.should_stop = False
         """A callback sets it to end the run after the epoch."""
         self._seed: int | None = None
+        self._in_batches = False
 
     def fit(
         self,
@@ -147,7 +148,8 @@ class Trainer:
         """
         if epochs is None and isinstance(target, Number):
             epochs, target = cast(int, target), None
-        epochs = 1 if epochs is None else _whole(epochs, "epochs")
+        epochs = 1 if epochs is None else whole(epochs, "epochs", 0)
+        seed = whole(seed, "seed")
         if validation_data is not None:
             if validation is not None:
                 raise ValueError("validation and validation_data are two names for one thing")
@@ -198,9 +200,29 @@ class Trainer:
         assert self._seed is not None
         rg.manual_seed(mix_seed(self._seed, self.epoch))
         loader.set_epoch(self.epoch)
-        self._reset_metrics()
+        _reset(self.metrics)
         self.model.train()
         self.optimizer.zero_grad()
+        self._in_batches = True
+        try:
+            loss, rate = self._batches(loader, callbacks)
+        finally:
+            self._in_batches = False
+        logs = {"loss": loss, **_results(self.metrics)}
+        if validation is not None:
+            scores = self.evaluate(validation, batch_size=batch_size)
+            logs |= {f"val_{name}": score for name, score in scores.items()}
+        # The rate of the last step, not what the schedule has set for the next one.
+        logs["lr"] = rate
+        logs["seconds"] = time.perf_counter() - started
+        with _uninterrupted():
+            self.epoch += 1
+            self.history.append(logs)
+            for callback in callbacks:
+                callback.on_epoch_end(self, logs)
+
+    def _batches(self, loader: Any, callbacks: list[Callback]) -> tuple[float, float]:
+        """One pass over the training data: the mean loss and the last learning rate."""
         total, samples, batches, rate = 0.0, 0, len(loader), 0.0
         for number, batch in enumerate(loader):
             where = f"epoch {self.epoch + 1}, batch {number + 1}"
@@ -221,21 +243,10 @@ class Trainer:
                 callback.on_batch_end(self, number, {"loss": total / samples})
         if samples == 0:
             raise ValueError(f"epoch {self.epoch + 1}: the training data gave no batches")
-        logs = {"loss": total / samples, **self._results()}
-        if validation is not None:
-            scores = self.evaluate(validation, batch_size=batch_size)
-            logs |= {f"val_{name}": score for name, score in scores.items()}
-        # The rate of the last step, not what the schedule has set for the next one.
-        logs["lr"] = rate
-        logs["seconds"] = time.perf_counter() - started
-        with _uninterrupted():
-            self.epoch += 1
-            self.history.append(logs)
-            for callback in callbacks:
-                callback.on_epoch_end(self, logs)
+        return total / samples, rate
 
     def _backward(
-        self, inputs: list[rg.Tensor], target: rg.Tensor, group: int, where: str
+        self, inputs: list[rg.Tensor], target: Any, group: int, where: str
     ) -> tuple[Any, float]:
         output = self.model(*inputs)
         loss = _one_number(self.loss(output, target))
@@ -259,7 +270,9 @@ class Trainer:
             data, target: as for `fit`; visited in order.
             batch_size: of the loader made for arrays or a dataset.
         """
-        self._reset_metrics()
+        # A callback that evaluates between two batches must not disturb what these add up.
+        metrics = deepcopy(self.metrics) if self._in_batches else self.metrics
+        _reset(metrics)
         total, samples = 0.0, 0
         loader = as_loader(data, target, batch_size, dtype=self._dtype())
         with _evaluating(self.model):
@@ -270,10 +283,10 @@ class Trainer:
                 value = float(_one_number(self.loss(output, target)).item())
                 total += value if self._scores.is_sum else value * size
                 samples += size
-                self._scores.update(self.metrics.values(), output, target)
+                self._scores.update(metrics.values(), output, target)
         if samples == 0:
             raise ValueError("cannot evaluate on 0 samples")
-        return {"loss": total / samples, **self._results()}
+        return {"loss": total / samples, **_results(metrics)}
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """The model's outputs, joined, on the CPU; a tuple where the model returns one.
@@ -367,13 +380,6 @@ class Trainer:
             raise ValueError(f"is {monitor!r} better small or large? Pass mode='min' or 'max'")
         return False if metric is None else metric.higher_is_better
 
-    def _reset_metrics(self) -> None:
-        for metric in self.metrics.values():
-            metric.reset()
-
-    def _results(self) -> dict[str, float]:
-        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
-
     def _reporters(self, verbose: int | str, epochs: int, batches: int) -> list[Callback]:
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
@@ -402,6 +408,17 @@ def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
         )
 
 
+def _check_schedules(callbacks: Iterable[Callback], optimizer: Any) -> None:
+    for callback in callbacks:
+        if isinstance(callback, LRSchedulerCallback):
+            schedule = callback.scheduler
+            if getattr(schedule, "optimizer", optimizer) is not optimizer:
+                raise ValueError(
+                    f"the {type(schedule).__name__} belongs to another optimizer, whose rates it "
+                    "would change: make it with the one of this trainer"
+                )
+
+
 def _one_number(loss: Any) -> rg.Tensor:
     if not isinstance(loss, rg.Tensor):
         raise TypeError(f"the loss must be a Tensor of one number, got {type(loss).__name__}")
@@ -410,19 +427,21 @@ def _one_number(loss: Any) -> rg.Tensor:
     return loss
 
 
-def _whole(number: Any, name: str) -> int:
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {number!r}") from None
-
-
 def _kind(callback: Callback) -> str:
     """What a callback's state belongs to: its class, and that of the schedule within."""
     name = type(callback).__name__
     if isinstance(callback, LRSchedulerCallback):
         name = f"{name} of {type(callback.scheduler).__name__}"
     return name
+
+
+def _reset(metrics: dict[str, Metric]) -> None:
+    for metric in metrics.values():
+        metric.reset()
+
+
+def _results(metrics: dict[str, Metric]) -> dict[str, float]:
+    return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
 @contextmanager

@@ -1,0 +1,121 @@
+"""What a trainer is given: options that it refuses, and samples of several parts."""
+
+import numpy as np
+import pytest
+
+import rubigo as rg
+from rubigo import nn, optim
+from rubigo.data import DataLoader, Dataset
+from rubigo.train import Callback, EarlyStopping, LRSchedulerCallback, Trainer
+
+schedules = optim.lr_scheduler
+
+
+def data(count=12):
+    x = rg.randn(count, 2, generator=rg.Generator().manual_seed(1))
+    return x, (x[:, 0] > 0).long()
+
+
+def trainer(**options):
+    rg.manual_seed(0)
+    model = nn.Linear(2, 2)
+    return Trainer(model, optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss(), **options)
+
+
+NUMBERS = {
+    "accumulate_steps": (1, lambda n: trainer(accumulate_steps=n)),
+    "epochs": (0, lambda n: trainer().fit(data(), epochs=n, verbose=0)),
+    "seed": (None, lambda n: trainer().fit(data(), seed=n, verbose=0)),
+    "num_workers": (0, lambda n: trainer().fit(data(), num_workers=n, verbose=0)),
+    "prefetch_factor": (1, lambda n: DataLoader(range(3), num_workers=1, prefetch_factor=n)),
+    "patience": (0, lambda n: EarlyStopping(patience=n)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_counts_are_whole_numbers(name):
+    least, give = NUMBERS[name]
+    for wrong in (1.5, True, "2", np.float32(2)):
+        with pytest.raises(TypeError, match=f"{name} must be a whole number, got"):
+            give(wrong)
+    give(np.int64(2))
+    if least is not None:
+        with pytest.raises(ValueError, match=f"{name} must be at least {least}, got {least - 1}"):
+            give(least - 1)
+
+
+@pytest.mark.parametrize("name", ["loss", "lr", "epoch", "seconds", "val_loss"])
+def test_a_metric_leaves_the_names_of_the_log_alone(name):
+    def metric(preds, target):
+        return 0.0
+
+    metric.__name__ = name
+    for given in ([metric], {name: "accuracy"}):
+        with pytest.raises(ValueError, match=f"a metric cannot be called '{name}'"):
+            trainer(metrics=given)
+
+
+def test_a_schedule_is_an_object_of_the_same_optimizer():
+    with pytest.raises(TypeError, match="got the class StepLR"):
+        trainer(scheduler=schedules.StepLR)
+    other = schedules.StepLR(optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1), 1)
+    for given in ({"scheduler": other}, {"callbacks": [LRSchedulerCallback(other)]}):
+        with pytest.raises(ValueError, match="StepLR belongs to another optimizer"):
+            trainer(**given)
+
+
+class Pairs(Dataset):
+    """Samples (x, (y, 2 y)), as many as each has targets."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        y = rg.tensor([float(index), 1.0, 5.0])
+        return rg.tensor([1.0, 2.0]), (y, 2 * y)
+
+
+def test_a_sample_may_have_several_targets():
+    seen = []
+
+    def loss(output, targets):
+        seen.append([t.tolist() for t in targets])
+        first, second = targets
+        return ((output - first) ** 2).mean() + ((output - second) ** 2).mean()
+
+    model = nn.Linear(2, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+    run = Trainer(model, optimizer, loss, metrics=["mae"])
+    run.fit(Pairs(), shuffle=False, verbose=0)
+    first = [[0.0, 1.0, 5.0], [1.0, 1.0, 5.0]]
+    assert seen == [[first, [[2 * y for y in row] for row in first]]]
+    error = (model(rg.tensor([1.0, 2.0])) - rg.tensor(first)).abs().mean().item()
+    assert run.evaluate(Pairs())["mae"] == pytest.approx(error)
+    assert tuple(run.predict(Pairs()).shape) == (2, 3)
+
+
+def test_an_input_of_several_tensors_is_refused():
+    class Nested(Pairs):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return (x, x), y[0]
+
+    run = trainer()
+    for call in (lambda: run.fit(Nested(), verbose=0), lambda: run.predict(Nested())):
+        with pytest.raises(TypeError, match=r"0 is 2 tensors: .* samples of \(x1, x2, target\)"):
+            call()
+
+
+def test_evaluating_between_batches_leaves_the_metrics_of_the_epoch_alone():
+    x, y = data()
+
+    class Evaluates(Callback):
+        def on_batch_end(self, trainer, batch, logs):
+            self.scores = trainer.evaluate(x, 1 - y)
+
+    asking = Evaluates()
+    plain, asked = trainer(metrics=["accuracy"]), trainer(metrics=["accuracy"], callbacks=[asking])
+    for run in (plain, asked):
+        run.fit(x, y, 2, batch_size=3, verbose=0)
+    assert asked.history["accuracy"] == plain.history["accuracy"]
+    assert asking.scores == asked.evaluate(x, 1 - y)
