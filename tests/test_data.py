@@ -387,18 +387,23 @@ def test_break_and_interrupt_leave_no_thread():
 
 
 def test_ctrl_c_is_heard_while_waiting_for_a_worker():
-    class Sleeps(Slow):
+    release = threading.Event()
+
+    class Hangs(Slow):
         def __getitem__(self, index):
-            time.sleep(0.5)
+            release.wait(10)
             return index
 
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(DataLoader(Sleeps(100), 1, num_workers=2))
-    # The two samples under way are waited for, the queued ones are not.
+        list(DataLoader(Hangs(100), 1, num_workers=2))
+    # Neither the two samples under way are waited for nor the queued ones.
     assert time.monotonic() - started < 2
+    release.set()
+    for thread in loader_threads():
+        thread.join(2)
     assert not loader_threads()
 
 

@@ -170,7 +170,8 @@ class DataLoader(Generic[Sample]):
         """Results in the order of the jobs, with a bounded number of them under way.
 
         The threads end with this generator: after the last batch, an error, or `close()`, which
-        Python calls when a loop is left by `break` or Ctrl-C.
+        Python calls when a loop is left by `break`. After Ctrl-C or a timeout a thread may still
+        finish the sample it is at.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -187,6 +188,7 @@ class DataLoader(Generic[Sample]):
             number = 0
             while pending:
                 future = pending.popleft()
+                stuck = True  # if the wait is interrupted, too
                 stuck = not _wait(future, self.timeout)
                 if stuck:
                     raise RuntimeError(
@@ -197,7 +199,7 @@ class DataLoader(Generic[Sample]):
                 yield batch
                 number += 1
         finally:
-            # A sample that hangs cannot be cancelled: only then the threads are not waited for.
+            # A sample under way cannot be cancelled, and whoever gave up on it waits no longer.
             pool.shutdown(wait=not stuck, cancel_futures=True)
 
 
