@@ -119,3 +119,36 @@ def test_evaluating_between_batches_leaves_the_metrics_of_the_epoch_alone():
         run.fit(x, y, 2, batch_size=3, verbose=0)
     assert asked.history["accuracy"] == plain.history["accuracy"]
     assert asking.scores == asked.evaluate(x, 1 - y)
+
+
+def test_metrics_that_are_no_number_are_known_after_the_first_batch():
+    class Counts(Callback):
+        batches = 0
+
+        def on_batch_end(self, trainer, batch, logs):
+            self.batches += 1
+
+    def curve(preds, target):
+        return preds
+
+    for metric, text in (
+        (rg.metrics.ConfusionMatrix(num_classes=2), r"'confusion' gives shape \(2, 2\)"),
+        (rg.metrics.F1Score(average=None), r"'confusion' gives shape \(2,\)"),
+    ):
+        count = Counts()
+        with pytest.raises(TypeError, match=text):
+            trainer(metrics={"confusion": metric}, callbacks=[count]).fit(*data(), batch_size=3)
+        assert count.batches == 0
+    # One batch may hold one class only; the epoch has both.
+    x, y = data()
+    order = y.argsort()
+    run = trainer(metrics=["roc_auc"])
+    run.fit(x[order], y[order], batch_size=3, shuffle=False, verbose=0)
+    assert 0 <= run.history["roc_auc"][0] <= 1
+
+
+def test_targets_that_are_all_ignored_explain_a_nan():
+    x, y = data()
+    run = trainer()
+    with pytest.raises(FloatingPointError, match="batch 1: all targets are -100, the ignore_index"):
+        run.fit(x, rg.full_like(y, -100), verbose=0)

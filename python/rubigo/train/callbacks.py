@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import rubigo as rg
 
 from ..data.convert import whole
+from ..optim.lr_scheduler import OneCycleLR
 from .checkpoint import plain
 
 if TYPE_CHECKING:
@@ -100,12 +101,34 @@ class LRSchedulerCallback(Callback):
         self.scheduler = scheduler
         self.interval = interval
         self.monitor: str | None = monitor if kind == "ReduceLROnPlateau" else None
+        self._done = 0  # steps of the epoch under way
+
+    def check_steps(self, epochs: int, per_epoch: int) -> None:
+        """Refuses a run that is longer than what is left of the schedule."""
+        if not isinstance(self.scheduler, OneCycleLR):
+            return
+        total, past = self.scheduler.total_steps, self.scheduler.last_epoch - self._done
+        steps = epochs * per_epoch if self.interval == "step" else epochs
+        if past + steps > total:
+            raise ValueError(
+                f"the OneCycleLR has {total - past} of its {total} steps left, and the epochs to "
+                f"come have {steps}: make it with total_steps={past + steps}"
+            )
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        # After an interrupt the epoch begins again, and so must its part of a schedule that ends.
+        if isinstance(self.scheduler, OneCycleLR) and self._done:
+            self.scheduler.last_epoch -= self._done + 1
+            self.scheduler.step()
+        self._done = 0
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.interval == "step":
             self.scheduler.step()
+            self._done += 1
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
+        self._done = 0
         if self.interval != "epoch":
             return
         if self.monitor is None:
@@ -114,10 +137,15 @@ class LRSchedulerCallback(Callback):
             self.scheduler.step(monitored(self.monitor, logs))
 
     def state_dict(self) -> dict[str, Any]:
-        return self.scheduler.state_dict()
+        return {**self.scheduler.state_dict(), _DONE: self._done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.scheduler.load_state_dict(state)
+        done = whole(state.get(_DONE, 0), _DONE, 0)
+        self.scheduler.load_state_dict({key: v for key, v in state.items() if key != _DONE})
+        self._done = done
+
+
+_DONE = "steps of the epoch under way"
 
 
 def monitored(name: str, logs: dict[str, float]) -> float:
@@ -272,14 +300,16 @@ class ModelCheckpoint(Callback):
     A file is written under another name and renamed, so that a crash never leaves half of one.
 
     Args:
-        path: where to; `{epoch}` in it becomes the number of epochs done.
+        path: where to; `{epoch}` in it becomes the number of epochs done, `{val_loss}` and the
+            like what is logged, written as Python's format() does: `{epoch:02d}-{loss:.3f}`.
         monitor: what decides which epoch is best.
         mode: "min", "max", or "auto": as the metric says, and "min" for losses.
         save_best_only: skip epochs that are no improvement.
         weights_only: the model's state dict instead of `Trainer.save`.
 
-    >>> ModelCheckpoint("run/{epoch}.safetensors").path_of(3)
-    'run/3.safetensors'
+    >>> checkpoint = ModelCheckpoint("run/{epoch:02d}-{val_loss:.3f}.safetensors")
+    >>> checkpoint.path_of(3, {"val_loss": 0.5})
+    'run/03-0.500.safetensors'
     """
 
     order = 1
@@ -298,14 +328,22 @@ class ModelCheckpoint(Callback):
         self.weights_only = weights_only
         self._best = _Best(monitor, mode)
 
-    def path_of(self, epoch: int) -> str:
+    def path_of(self, epoch: int, logs: dict[str, float]) -> str:
         """Where the checkpoint of that epoch goes."""
-        return self.path.replace("{epoch}", str(epoch))
+        values = {**logs, "epoch": epoch}
+        try:
+            return self.path.format_map(values)
+        except (KeyError, ValueError, IndexError) as error:
+            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(
+                f"cannot fill in the path {self.path!r}: {what}; there is {', '.join(values)}, "
+                "and a brace itself is written twice"
+            ) from None
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         if self.save_best_only and not self._best.improved(trainer, logs):
             return
-        path = Path(self.path_of(trainer.epoch))
+        path = Path(self.path_of(trainer.epoch, logs))
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.weights_only:
             rg.save(plain(trainer.model.state_dict()), path)
@@ -346,7 +384,8 @@ class JSONLogger(Callback):
     """Appends one line of JSON per epoch.
 
     Args:
-        path: the file; lines of epochs that this run has yet to do are removed at the start.
+        path: the file; lines of epochs that this run has yet to do are removed at the start. A
+            file of anything else is refused.
 
     >>> JSONLogger("run/log.jsonl").path.name
     'log.jsonl'
@@ -357,9 +396,12 @@ class JSONLogger(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        *lines, rest = text.split("\n")
         # A killed run may have logged an epoch (or half a line) that its checkpoint lacks.
-        kept = [line for line in lines if 0 < _epoch_of(line) <= trainer.epoch]
+        if rest.endswith("}") or rest[: len(_BEGIN)] != _BEGIN[: len(rest)]:
+            lines.append(rest)
+        kept = [line for line in lines if self._epoch_of(line) <= trainer.epoch]
         self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
@@ -367,10 +409,14 @@ class JSONLogger(Callback):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": trainer.epoch, **entry}) + "\n")
 
+    def _epoch_of(self, line: str) -> int:
+        try:
+            return int(json.loads(line)["epoch"])
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f"{self.path} is no log of epochs: it has the line {line!r:.60}; give JSONLogger "
+                "another path"
+            ) from None
 
-def _epoch_of(line: str) -> int:
-    """The epoch of a line of the log, 0 where it is none."""
-    try:
-        return int(json.loads(line)["epoch"])
-    except (ValueError, TypeError, KeyError):
-        return 0
+
+_BEGIN = '{"epoch": '  # of each line of a JSONLogger

@@ -152,7 +152,10 @@ def explain_non_finite(model: Any, inputs: Sequence[rg.Tensor], output: Any, tar
             f"the model's output is not finite in sample {row} of the batch, though its "
             "inputs and parameters are: scale the inputs or look for log, division or exp"
         )
-    return "inputs, parameters and outputs are finite: the loss function itself overflowed"
+    return (
+        "inputs, parameters and outputs are finite: the loss function itself overflowed or divided "
+        "by zero"
+    )
 
 
 def _bad_row(values: rg.Tensor) -> int | None:

@@ -139,6 +139,17 @@ class Scores:
             # An object like LogLoss(logits=True) says itself what it wants.
             metric.update(output if getattr(metric, "logits", False) else preds, target)
 
+    def explain_nothing_left(self, target: Any) -> str | None:
+        """Why the mean loss is nan where all samples are to be ignored."""
+        if not self._classes or target.is_floating_point():
+            return None
+        if bool((target != self._ignore_index).any()):
+            return None
+        return (
+            f"all targets are {self._ignore_index}, the ignore_index of the loss, and the mean of "
+            "no samples is nan: leave such batches out"
+        )
+
     def _labelled(self, output: rg.Tensor, target: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
         if target.is_floating_point():
             return output, target.argmax(1)

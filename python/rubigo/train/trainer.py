@@ -179,6 +179,10 @@ class Trainer:
         )
         if len(loader) == 0:
             raise ValueError("the training data has 0 samples")
+        steps = math.ceil(len(loader) / self.accumulate_steps)
+        for callback in self.callbacks:
+            if isinstance(callback, LRSchedulerCallback):
+                callback.check_steps(epochs - self.epoch, steps)
         callbacks = [*self._reporters(verbose, epochs, len(loader)), *self.callbacks]
         self._seed = seed
         self.should_stop = False
@@ -239,6 +243,8 @@ class Trainer:
             total += value if self._scores.is_sum else value * size
             samples += size
             self._scores.update(self.metrics.values(), output, target)
+            if number == 0:
+                _check_results(self.metrics)
             for callback in callbacks:
                 callback.on_batch_end(self, number, {"loss": total / samples})
         if samples == 0:
@@ -252,7 +258,9 @@ class Trainer:
         loss = _one_number(self.loss(output, target))
         value = float(loss.item())
         if not math.isfinite(value):
-            reason = explain_non_finite(self.model, inputs, output, target)
+            reason = self._scores.explain_nothing_left(target) or explain_non_finite(
+                self.model, inputs, output, target
+            )
             raise FloatingPointError(f"the loss is {value} in {where}: {reason}")
         (loss if group == 1 else loss / group).backward()
         return output, value
@@ -441,7 +449,28 @@ def _reset(metrics: dict[str, Metric]) -> None:
 
 
 def _results(metrics: dict[str, Metric]) -> dict[str, float]:
-    return {name: float(metric.compute()) for name, metric in metrics.items()}
+    return {name: _number(name, metric.compute()) for name, metric in metrics.items()}
+
+
+def _check_results(metrics: dict[str, Metric]) -> None:
+    """Refuses tables and curves after the first batch and not only after the epoch."""
+    for name, metric in deepcopy(metrics).items():
+        try:
+            value = metric.compute()
+        except Exception:  # one batch may be too little for it
+            continue
+        _number(name, value)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        what = f"shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
+        raise TypeError(
+            f"the metric {name!r} gives {what}, and a log holds one number for each: average it, "
+            "or compute it from predict()"
+        ) from None
 
 
 @contextmanager
