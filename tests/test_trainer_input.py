@@ -5,8 +5,14 @@ import pytest
 
 import rubigo as rg
 from rubigo import nn, optim
-from rubigo.data import DataLoader, Dataset
-from rubigo.train import Callback, EarlyStopping, LRSchedulerCallback, Trainer
+from rubigo.data import BatchSampler, DataLoader, Dataset, RandomSampler, TensorDataset
+from rubigo.train import (
+    Callback,
+    EarlyStopping,
+    LRSchedulerCallback,
+    Trainer,
+    weights_sha256,
+)
 
 schedules = optim.lr_scheduler
 
@@ -62,6 +68,30 @@ def test_a_schedule_is_an_object_of_the_same_optimizer():
     for given in ({"scheduler": other}, {"callbacks": [LRSchedulerCallback(other)]}):
         with pytest.raises(ValueError, match="StepLR belongs to another optimizer"):
             trainer(**given)
+
+
+def test_the_order_of_a_loader_depends_on_the_seed_of_the_run():
+    rows = TensorDataset(*data())
+
+    def weights(source, seed=0):
+        run = trainer()
+        rg.manual_seed(seed + 77)  # where no generator is given, the loader asks the default one
+        run.fit(source(), 2, batch_size=3, seed=seed, verbose=0)
+        return weights_sha256(run.model)
+
+    whole = weights(lambda: rows)
+    for source in (
+        lambda: DataLoader(rows, 3, shuffle=True),
+        lambda: DataLoader(rows, 3, sampler=RandomSampler(rows)),
+        lambda: DataLoader(rows, batch_sampler=BatchSampler(RandomSampler(rows), 3, False)),
+    ):
+        assert weights(source) == whole != weights(source, seed=1)
+
+    def own(seed):
+        generator = rg.Generator().manual_seed(seed)
+        return weights(lambda: DataLoader(rows, 3, shuffle=True, generator=generator))
+
+    assert own(5) != own(6)
 
 
 class Pairs(Dataset):

@@ -134,23 +134,31 @@ class DataLoader(Generic[Sample]):
         self.batch_size = batch_size
         self.drop_last = drop_last
 
+    @property
+    def _order(self) -> Any:
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
     def set_epoch(self, epoch: int) -> None:
         """The next pass is that of `epoch`, where the sampler knows epochs."""
         self._epoch = epoch
-        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
-        if hasattr(order, "set_epoch"):
-            order.set_epoch(epoch)
+        if hasattr(self._order, "set_epoch"):
+            self._order.set_epoch(epoch)
+
+    def reseed(self, seed: int) -> None:
+        """Takes this seed in place of one that came from the default generator."""
+        if self.generator is None:
+            self._seed = seed
+        if hasattr(self._order, "reseed"):
+            self._order.reseed(seed)
 
     def __len__(self) -> int:
-        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
-        return len(order)
+        return len(self._order)
 
     def __iter__(self) -> Pass:
         seed = mix_seed(self._seed, self._epoch)
         self._epoch += 1
-        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         # Jobs carry their number, so that each batch has random numbers of its own.
-        jobs = ((mix_seed(seed, number), job) for number, job in enumerate(order))
+        jobs = ((mix_seed(seed, number), job) for number, job in enumerate(self._order))
         if self.num_workers == 0:
             return Pass((self._load(*job) for job in jobs), self)
         return Pass(self._threaded(jobs), self)

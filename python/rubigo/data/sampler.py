@@ -80,12 +80,18 @@ class SeededSampler(Sampler[int]):
     """
 
     def __init__(self, generator: rg.Generator | None):
+        self.generator = generator
         self.seed = draw_seed(generator)
         self.epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is that of `epoch`."""
         self.epoch = epoch
+
+    def reseed(self, seed: int) -> None:
+        """Takes this seed in place of one that came from the default generator."""
+        if self.generator is None:
+            self.seed = seed
 
     def _next_generator(self) -> rg.Generator:
         generator = rg.Generator()
@@ -246,6 +252,12 @@ class BatchSampler(Sampler[list[int]]):
         sampler: Any = self.sampler
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
+
+    def reseed(self, seed: int) -> None:
+        """Hands this seed on to the sampler below, where that takes one."""
+        sampler: Any = self.sampler
+        if hasattr(sampler, "reseed"):
+            sampler.reseed(seed)
 
     def __iter__(self) -> Iterator[list[int]]:
         group: list[int] = []

@@ -17,7 +17,7 @@ from typing import Any, cast
 import rubigo as rg
 
 from ..data.convert import whole
-from ..data.sampler import mix_seed
+from ..data.sampler import draw_seed, mix_seed
 from ..metrics import Metric
 from .callbacks import Callback, LRSchedulerCallback
 from .checkpoint import plain, read_checkpoint, restore_optimizer
@@ -129,6 +129,8 @@ class Trainer:
 
         Every random number of epoch e (order, dropout, what `__getitem__` draws) depends only on
         `seed` and e, so that a resumed run gives the same bits as one that was never interrupted.
+        A DataLoader or sampler with a generator of its own goes by that, and a sampler of yours
+        by itself: make them alike for a resume.
         Ctrl-C leaves a model whose weights, optimizer and schedule belong together, and the
         history so far.
 
@@ -179,6 +181,8 @@ class Trainer:
         )
         if len(loader) == 0:
             raise ValueError("the training data has 0 samples")
+        if loader is train:  # as one made here is seeded
+            loader.reseed(draw_seed(rg.Generator().manual_seed(seed)))
         steps = math.ceil(len(loader) / self.accumulate_steps)
         for callback in self.callbacks:
             if isinstance(callback, LRSchedulerCallback):
