@@ -127,3 +127,16 @@ def test_nothing_is_measured_outside_of_the_block_and_all_threads_inside():
     rg.ones(3).cos()
     names = {row.op for row in p.rows}
     assert "sin" in names and not names & {"exp", "cos"}
+
+
+def test_a_block_within_another_counts_for_both():
+    x = rg.ones(3)
+    with rg.profile() as outer:
+        x.exp()
+        with rg.profile() as inner:
+            x.exp()
+            x.sin()
+        x.cos()
+    assert {op: row.calls for op, row in ops(inner, "").items()} == {"exp": 1, "sin": 1}
+    assert {op: row.calls for op, row in ops(outer, "").items()} == {"exp": 2, "sin": 1, "cos": 1}
+    assert len(outer.rows) == 3 and outer.rows[0].bytes > 0

@@ -29,7 +29,8 @@ class Row:
 class profile:
     """Measures every op that runs inside of the block, on any thread.
 
-    On the GPU each op is waited for, so that its time is its own.
+    On the GPU each op is waited for, so that its time is its own. A block within another counts
+    for both.
 
     Args:
         model: whose modules to tell apart, by path and class as in errors. An op's backward
@@ -52,6 +53,7 @@ class profile:
         self.model = model
         self.rows: list[Row] = []
         self._undo: list[Any] = []
+        self._totals: dict[tuple[str, str], tuple[int, int, int]] = {}
 
     def __enter__(self) -> Self:
         if self.model is not None:
@@ -59,16 +61,20 @@ class profile:
                 name = _shown(path, module)
                 self._undo.append(module.register_forward_pre_hook(_enter(name)))
                 self._undo.append(module.register_forward_hook(_leave, always_call=True))
-        _core.take_profile()
+        _note()  # what ran before belongs to the blocks around this one
+        self._totals.clear()
+        _open.append(self)
         _core.profile(True)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _core.profile(False)
+        _note()
+        _open.remove(self)
+        _core.profile(bool(_open))
         for handle in self._undo:
             handle.remove()
         self._undo.clear()
-        self.rows = [Row(*r) for r in _core.take_profile()]
+        self.rows = [Row(*key, *total) for key, total in self._totals.items()]
         self.rows.sort(key=lambda r: -r.seconds)
 
     def by(self, key: Literal["op", "module"]) -> list[tuple[str, int, float, int]]:
@@ -97,6 +103,18 @@ class profile:
 
     def __str__(self) -> str:
         return self.table("op") + "\n\n" + self.table("module")
+
+
+_open: list[profile] = []
+"""The blocks that are being measured; one may stand within another."""
+
+
+def _note() -> None:
+    """Adds to all open records what the core has measured since the last call."""
+    for module, op, *new in _core.take_profile():
+        for p in _open:
+            calls, nanos, moved = p._totals.get((module, op), (0, 0, 0))
+            p._totals[module, op] = (calls + new[0], nanos + new[1], moved + new[2])
 
 
 def _shown(path: str, module: Module) -> str:
