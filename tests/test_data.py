@@ -151,6 +151,23 @@ def test_subset_takes_lists_as_its_dataset_does():
     assert part[[0, 1]][0].tolist() == [3, 2]
 
 
+@pytest.mark.parametrize("listed", [list, tuple, np.array, rg.tensor])
+def test_subsets_take_indices_of_any_kind(listed):
+    rows = TensorDataset(rg.arange(10))
+    subset = Subset(rows, listed([3, 4, 5]))
+    assert subset.indices == [3, 4, 5]
+    assert [b[0].tolist() for b in DataLoader(subset, 2)] == [[3, 4], [5]]
+    for one in (1, np.int64(1), rg.tensor(1), np.array(1)):
+        assert subset[one][0].item() == 4
+    assert subset[listed([0, 2]) if listed is not tuple else [0, 2]][0].tolist() == [3, 5]
+    assert Subset({"a": 1, "b": 2}, ["b", "a"])[0] == 2
+    for mask in (np.array([True, False]), [True, False]):
+        with pytest.raises(TypeError, match="got a mask"):
+            Subset(rows, mask)
+    with pytest.raises(TypeError, match="float"):
+        list(DataLoader(Subset(rows, [1.5])))
+
+
 def test_datasets_and_samplers_can_be_annotated():
     assert Dataset[int] and DataLoader[int] and Sampler[int] and Subset[int]
 
@@ -456,6 +473,37 @@ def test_timeout_names_the_batch():
 def test_loader_refuses_contradictions(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         DataLoader(range(4), **options)
+
+
+LOADERS = [
+    {},
+    {"batch_size": 2, "shuffle": True, "drop_last": True},
+    {"batch_size": None},
+    {"sampler": [1, 0]},
+    {"batch_sampler": [[0], [1]]},
+    {"num_workers": 1, "timeout": 3, "persistent_workers": True},
+    {"num_workers": 1, "prefetch_factor": 5, "pin_memory_device": "cpu", "in_order": False},
+]
+
+
+@pytest.mark.parametrize("options", LOADERS)
+def test_loaders_have_the_attributes_of_pytorchs(options):
+    torch = pytest.importorskip("torch")
+    ours, theirs = DataLoader(range(3), **options), torch.utils.data.DataLoader(range(3), **options)
+    for name in (
+        "dataset", "batch_size", "num_workers", "drop_last", "timeout", "prefetch_factor",
+        "persistent_workers", "pin_memory", "pin_memory_device", "worker_init_fn",
+        "multiprocessing_context", "in_order", "generator",
+    ):  # fmt: skip
+        assert getattr(ours, name) == getattr(theirs, name), name
+    for name in ("sampler", "batch_sampler", "collate_fn"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        assert type(mine).__name__ == type(other).__name__, name
+        assert getattr(mine, "__name__", None) == getattr(other, "__name__", None)
+    for name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last"):
+        for loader in (ours, theirs):
+            with pytest.raises(ValueError, match=name):
+                setattr(loader, name, None)
 
 
 def test_loader_needs_a_map_dataset():

@@ -540,19 +540,49 @@ def test_loader_epochs():
 
 
 def test_loader_arguments():
-    defaults = {
-        "pin_memory": False,
+    accepted = {
+        "persistent_workers": True,
+        "pin_memory": True,
+        "pin_memory_device": "cuda",
+        "in_order": False,
         "worker_init_fn": None,
         "multiprocessing_context": None,
-        "in_order": True,
     }
-    persistent = data.DataLoader([1, 2], num_workers=1, persistent_workers=True, **defaults)
-    assert [b.tolist() for b in persistent] == [[1], [2]]
-    for name, value in zip(defaults, (True, print, "spawn", False), strict=True):
+    loader = data.DataLoader([1, 2], num_workers=1, **accepted)
+    assert [b.tolist() for b in loader] == [[1], [2]]
+    for name, value in (("worker_init_fn", print), ("multiprocessing_context", "spawn")):
         with pytest.raises(ValueError):
-            data.DataLoader([1, 2], **{name: value})
+            data.DataLoader([1, 2], num_workers=1, **{name: value})
     loader = data.DataLoader([lambda: 1, lambda: 2], collate_fn=lambda b: b[0](), num_workers=2)
     assert list(loader) == [1, 2]
+
+
+def test_subset_indices():
+    assert data.Subset("abc", rg.tensor([2, 0])).indices == [2, 0]
+    with pytest.raises(TypeError, match="got a mask"):
+        data.Subset("abc", [True, False, True])
+
+
+def test_stop_iteration_in_a_dataset():
+    class Exhausted(data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return next(iter([]))
+
+    for workers in (0, 2):
+        with pytest.raises(RuntimeError, match="sample 0 of Exhausted raised StopIteration"):
+            list(data.DataLoader(Exhausted(), num_workers=workers))
+
+
+def test_sampler_weights():
+    with pytest.raises(RuntimeError, match="the sum of the weights is 0"):
+        data.WeightedRandomSampler([0.0, 0.0], 1)
+    with pytest.raises(ValueError, match=r"weight 1 is -1\.0"):
+        data.WeightedRandomSampler([1.0, -1.0], 1)
+    with pytest.raises(ValueError, match="2 different samples from 1 positive weights"):
+        data.WeightedRandomSampler([1.0, 0.0], 2, replacement=False)
 
 
 def test_random_samples():

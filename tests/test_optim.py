@@ -209,9 +209,28 @@ def test_step_hooks():
 
     p, seen = nn.Parameter(rg.ones(1)), []
     more = More([p])
-    more.register_step_pre_hook(lambda o, args, kwargs: ((lambda: seen.append("new"),), kwargs))
+    new = more.register_step_pre_hook(lambda o, args, k: ((o, lambda: seen.append("new")), k))
     more.step()
     assert seen == ["new"] and more.steps_taken == 1
+    new.remove()
+
+    def closure():
+        return 5.0
+
+    for optimizer in (more, torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])):
+        given = []
+        optimizer.register_step_pre_hook(lambda *hooked, given=given: given.append(hooked))
+        optimizer.register_step_post_hook(lambda *hooked, given=given: given.append(hooked))
+        assert optimizer.step(closure) == 5.0
+        assert optimizer.step(closure=closure) == 5.0
+        both = (
+            (optimizer, (optimizer, closure), {}),
+            (optimizer, (optimizer,), {"closure": closure}),
+        )
+        assert given == [both[0], both[0], both[1], both[1]]
+        optimizer.register_step_pre_hook(lambda o, args, kwargs: [args, kwargs])
+        with pytest.raises(RuntimeError, match="new_args, new_kwargs"):
+            optimizer.step()
 
 
 def test_state_left_on_another_device_is_explained(gpu):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -47,6 +48,7 @@ def _size(dataset: Any) -> int:
 
 def _position(index: int, size: int) -> int:
     """The index counted from the start, where negative ones count from the end."""
+    index = operator.index(index)
     position = index + size if index < 0 else index
     if not 0 <= position < size:
         raise IndexError(f"index {index} is out of range for a dataset of {size} samples")
@@ -57,6 +59,11 @@ def sample_at(dataset: Any, index: Any) -> Any:
     """The sample at `index`, which errors name."""
     try:
         return dataset[index]
+    except StopIteration as error:
+        # Passed on as it is, it would look like the end of a pass.
+        raise RuntimeError(
+            f"sample {index} of {type(dataset).__name__} raised StopIteration"
+        ) from error
     except Exception as error:
         error.add_note(f"raised while loading sample {index} of {type(dataset).__name__}")
         raise
@@ -119,26 +126,33 @@ class TensorDataset(Dataset[tuple[rg.Tensor, ...]]):
 
 
 class Subset(Dataset[Sample]):
-    """The samples of `dataset` at `indices`, in that order.
+    """The samples of `dataset` at `indices`, a list, a tensor or an array, in that order.
 
     >>> Subset("abcd", [3, 1])[0]
     'd'
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]):
+    def __init__(self, dataset: Any, indices: Any):
         self.dataset = dataset
-        self.indices: list[int] = [int(i) for i in indices]
+        self.indices: list[Any] = _listed(indices)
+        if any(isinstance(index, bool) for index in self.indices):
+            raise TypeError("Subset takes indices, got a mask: pass mask.nonzero().flatten()")
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: Any) -> Any:
+        index = _listed(index) if hasattr(index, "tolist") else index
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         return samples_at(self.dataset, [self.indices[i] for i in indices])
+
+
+def _listed(indices: Any) -> Any:
+    return indices.tolist() if hasattr(indices, "tolist") else list(indices)
 
 
 class ConcatDataset(Dataset[Any]):

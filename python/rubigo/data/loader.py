@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # A wait is cut into slices so that Ctrl-C is seen on systems where a lock cannot be interrupted.
 _SLICE_SECONDS = 0.1
 
+# What goes into making a loader: to set it later would change half of it.
+_FIXED = ("batch_sampler", "batch_size", "dataset", "drop_last", "persistent_workers", "sampler")
+
 
 class DataLoader(Generic[Sample]):
     """Iterates over a dataset in batches.
@@ -53,7 +56,9 @@ class DataLoader(Generic[Sample]):
         generator: where the loader's seed comes from, read once.
         prefetch_factor: batches loaded ahead per worker; 2 by default.
         persistent_workers: accepted; threads start quickly, so that none outlives its epoch.
-        pin_memory, worker_init_fn, multiprocessing_context, in_order: only PyTorch's defaults.
+        pin_memory, pin_memory_device: accepted; no memory is pinned.
+        in_order: accepted; batches come in order in any case.
+        worker_init_fn, multiprocessing_context: only None.
 
     >>> loader = DataLoader(range(5), batch_size=2)
     >>> [batch.tolist() for batch in loader]
@@ -78,10 +83,9 @@ class DataLoader(Generic[Sample]):
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
+        pin_memory_device: str = "",
         in_order: bool = True,
     ):
-        if pin_memory or not in_order:
-            raise ValueError("a loader has no pinned memory and is always in order")
         if worker_init_fn is not None or multiprocessing_context is not None:
             raise ValueError(
                 "the workers are threads: they take no worker_init_fn or multiprocessing_context"
@@ -105,9 +109,11 @@ class DataLoader(Generic[Sample]):
             batch_size != 1 or shuffle or sampler is not None or drop_last
         ):
             raise ValueError("batch_sampler excludes batch_size, shuffle, sampler and drop_last")
-        if batch_size is None and drop_last:
+        if batch_sampler is not None:
+            batch_size = None
+        elif batch_size is None and drop_last:
             raise ValueError("drop_last needs a batch_size")
-        if batch_sampler is None and sampler is None:
+        if sampler is None:
             sampler = (
                 RandomSampler(dataset, generator=generator)
                 if shuffle
@@ -118,14 +124,19 @@ class DataLoader(Generic[Sample]):
             sampler.seed if isinstance(sampler, SeededSampler) else draw_seed(generator)
         )
         self._epoch = 0
-        if sampler is not None and batch_size is not None:
+        if batch_size is not None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.dataset = dataset
         self.num_workers = num_workers
         self.timeout = timeout
         self.generator = generator
-        self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
+        self.prefetch_factor = prefetch_factor or (2 if num_workers > 0 else None)
         self.persistent_workers = persistent_workers
+        self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.in_order = in_order
         if collate_fn is None:
             collate_fn = default_convert if batch_sampler is None else default_collate
         self.collate_fn: Callable[[Any], Any] = collate_fn
@@ -133,6 +144,11 @@ class DataLoader(Generic[Sample]):
         self.batch_sampler = batch_sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in vars(self):
+            raise ValueError(f"a DataLoader cannot change its {name}: make another loader")
+        super().__setattr__(name, value)
 
     @property
     def _order(self) -> Any:
@@ -192,7 +208,7 @@ class DataLoader(Generic[Sample]):
 
         stuck = False
         try:
-            submit(self.num_workers * self.prefetch_factor)
+            submit(self.num_workers * (self.prefetch_factor or 2))
             number = 0
             while pending:
                 future = pending.popleft()

@@ -34,6 +34,13 @@ def draw_seed(generator: rg.Generator | None) -> int:
     return int(rg.randint(0, 2**62, (1,), generator=generator).item())
 
 
+def _positive(number: Any, name: str) -> int:
+    # numpy's integers are none of Python's int, but they count as well.
+    if isinstance(number, bool) or not isinstance(number, Integral) or number <= 0:
+        raise ValueError(f"{name} must be a positive integer, got {number!r}")
+    return int(number)
+
+
 Index = TypeVar("Index", covariant=True)
 
 
@@ -121,8 +128,8 @@ class RandomSampler(SeededSampler):
         num_samples: int | None = None,
         generator: rg.Generator | None = None,
     ):
-        if num_samples is not None and num_samples <= 0:
-            raise ValueError(f"num_samples must be positive, got {num_samples}")
+        if num_samples is not None:
+            num_samples = _positive(num_samples, "num_samples")
         super().__init__(generator)
         self.data_source = data_source
         self.replacement = replacement
@@ -198,16 +205,16 @@ class WeightedRandomSampler(SeededSampler):
         for index, weight in enumerate(self.weights):
             if not (isfinite(weight) and weight >= 0):
                 raise ValueError(f"weight {index} is {weight}: weights are finite and >= 0")
+        self.num_samples: int = _positive(num_samples, "num_samples")
         usable = sum(weight > 0 for weight in self.weights)
-        if num_samples <= 0:
-            raise ValueError(f"num_samples must be positive, got {num_samples}")
-        if usable == 0 or (not replacement and num_samples > usable):
+        if usable == 0:
+            raise RuntimeError("no sample can be drawn: the sum of the weights is 0")
+        if not replacement and num_samples > usable:
             raise ValueError(
-                f"cannot draw {num_samples} samples without replacement={replacement!r} from "
-                f"{usable} positive weights"
+                f"cannot draw {num_samples} different samples from {usable} positive weights: "
+                "pass replacement=True"
             )
         super().__init__(generator)
-        self.num_samples = num_samples
         self.replacement = replacement
 
     def __iter__(self) -> Iterator[int]:
@@ -240,11 +247,8 @@ class BatchSampler(Sampler[list[int]]):
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):
-        # numpy's integers are none of Python's int, but they count as well.
-        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size <= 0:
-            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
         self.sampler = sampler
-        self.batch_size = int(batch_size)
+        self.batch_size: int = _positive(batch_size, "batch_size")
         self.drop_last = drop_last
 
     def set_epoch(self, epoch: int) -> None:

@@ -23,13 +23,18 @@ def _framed(step: Callable[..., Any]) -> Callable[..., Any]:
     def framed(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if self._in_step:
             return step(self, *args, **kwargs)
+        args = (self, *args)
         for hook in list(self._step_pre_hooks.values()):
             new = hook(self, args, kwargs)
             if new is not None:
+                if not isinstance(new, tuple) or len(new) != 2:
+                    raise RuntimeError(
+                        f"a step pre hook returns None or (new_args, new_kwargs), got {new!r}"
+                    )
                 args, kwargs = new
         self._in_step = True
         try:
-            result = step(self, *args, **kwargs)
+            result = step(*args, **kwargs)
         finally:
             self._in_step = False
         self.steps_taken += 1
@@ -128,7 +133,10 @@ class Optimizer:
             zero_grad(group["params"], set_to_none)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Runs ``hook(optimizer, args, kwargs)`` before `step`; it may return both anew."""
+        """Runs ``hook(optimizer, args, kwargs)`` before `step`; it may return both anew.
+
+        As in PyTorch, `args` begin with the optimizer.
+        """
         return RemovableHandle(self._step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
