@@ -616,6 +616,9 @@ def test_files(tmp_path):
     (tmp_path / "pickle").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError):
         rg.load(tmp_path / "pickle", weights_only=False)
+    for options in ({"map_location": {"cuda": "cpu"}}, {"pickle_module": pickle}):
+        with pytest.raises(TypeError):
+            rg.load(tmp_path / "x", **options)
 
 
 # Metrics.

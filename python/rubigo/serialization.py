@@ -6,8 +6,10 @@ the file's metadata. A state dict is therefore readable by every tool that reads
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from rubigo import _core
@@ -27,7 +29,8 @@ def save(obj: Any, f: str | PathLike[str]) -> None:
 
     Args:
         obj: a nest of dict (with str or int keys), list, tuple, str, bool, int, float, None and
-            Tensor. Tensors that share memory and layout are stored once.
+            Tensor; numpy's scalars become Python's. Tensors that share memory and layout are
+            stored once.
         f: the path.
 
     Raises:
@@ -53,22 +56,34 @@ def save(obj: Any, f: str | PathLike[str]) -> None:
 def load(
     f: str | PathLike[str],
     map_location: _DeviceLike | None = None,
+    pickle_module: None = None,
+    *,
     weights_only: bool = True,
+    mmap: bool | None = None,
 ) -> Any:
     """Reads what `save` wrote; any other safetensors file gives a dict of its tensors.
 
     Args:
         f: the path.
         map_location: the device of the tensors, "cpu" or "gpu"; as saved (CPU) by default.
-        weights_only: accepted for PyTorch's sake; nothing is ever executed.
+        weights_only, mmap: accepted for PyTorch's sake; nothing is ever executed, and the file is
+            read whole.
+        pickle_module: only None.
 
     Raises:
         ValueError: the file is damaged or no safetensors file; the message tells where.
+        IsADirectoryError: it is a folder.
     """
-    pairs, meta = _core.load_tensors(_path(f))
+    if pickle_module is not None:
+        raise TypeError("load reads safetensors, which hold no pickles: leave out pickle_module")
+    path = _path(f)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    place = None if map_location is None else _core.device(map_location)
+    pairs, meta = _core.load_tensors(path)
     tensors = dict(pairs)
-    if map_location is not None:
-        tensors = {name: t.to(map_location) for name, t in tensors.items()}
+    if place is not None:
+        tensors = {name: t.to(place) for name, t in tensors.items()}
     if _KEY not in meta:
         return tensors
     try:
@@ -100,8 +115,6 @@ def _no_constant(name: str) -> Any:
 
 
 def _path(f: str | PathLike[str]) -> str:
-    import os
-
     if hasattr(f, "read") or hasattr(f, "write"):
         raise TypeError("save and load take a path, not an open file")
     return os.fspath(f)
@@ -110,6 +123,7 @@ def _path(f: str | PathLike[str]) -> str:
 def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str]) -> Any:
     """The JSON form: scalars as they are, everything else as [kind, ...]."""
     where = path or "the top level"
+    obj = _unwrapped(obj)
     if obj is None or isinstance(obj, bool | str):
         return obj
     if isinstance(obj, Tensor):
@@ -121,6 +135,7 @@ def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str])
     if isinstance(obj, dict):
         items: list[list[Any]] = []
         for key, value in obj.items():
+            key = _unwrapped(key)
             if not isinstance(key, str | int) or isinstance(key, bool):
                 raise TypeError(f"{where}: dict keys must be str or int, got {key!r}")
             items.append([key, _pack(value, f"{path}.{key}" if path else str(key), tensors, seen)])
@@ -136,6 +151,14 @@ def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str])
         f"{where}: cannot save a {type(obj).__name__}; a file holds dicts, lists, tuples, strings, "
         f"numbers, None and tensors{hint}"
     )
+
+
+def _unwrapped(value: Any) -> Any:
+    """A scalar of numpy's as Python's own; a `longdouble` has none, and an array is no scalar."""
+    is_array = hasattr(value, "__setitem__")
+    if type(value).__module__ != "numpy" or is_array or not hasattr(value, "item"):
+        return value
+    return value.item()
 
 
 def _pack_tensor(
