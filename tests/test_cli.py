@@ -31,7 +31,7 @@ def test_train_writes_a_run(trained):
         "model.safetensors", "metrics.json", "curves.png", "confusion.png",
     }  # fmt: skip
     found = json.loads((trained / "metrics.json").read_text())
-    assert found["accuracy"] > 0.8 and found["epochs"] == 1
+    assert found["accuracy"] > 0.8 and found["epochs"] == 1 and found["seed"] == 1
     assert len(found["classes"]) == 10 and len(found["weights_sha256"]) == 64
     for picture in ("curves.png", "confusion.png"):
         assert (trained / picture).read_bytes().startswith(b"\x89PNG")
@@ -45,6 +45,39 @@ def test_predict_gives_what_training_measured(trained, capsys):
     assert len(rows) == 360 and f"{right} of 360 right" in err
     found = json.loads((trained / "metrics.json").read_text())
     assert right / 360 == found["accuracy"]
+
+
+def test_several_seeds_have_a_mean(trained, tmp_path, capsys):
+    command = ["train", "digits", "--smoke", "--seed", "1", "--seeds", "2", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "mean of 2 seeds 0." in capsys.readouterr().out
+    one = json.loads((trained / "metrics.json").read_text())
+    two = json.loads((tmp_path / "metrics.json").read_text())
+    assert [run["seed"] for run in two["runs"]] == [1, 2] and one["runs"] == two["runs"][:1]
+    assert one["accuracy_mean"] == one["accuracy"] == two["accuracy"]
+    assert two["accuracy_mean"] == sum(run["accuracy"] for run in two["runs"]) / 2
+    assert two["accuracy_stdev"] > 0 == one["accuracy_stdev"]
+    files = [(folder / "model.safetensors").read_bytes() for folder in (trained, tmp_path)]
+    assert files[0] == files[1]  # that of the first seed
+
+
+def test_predict_does_not_overwrite_its_input(trained, tmp_path, capsys):
+    model, data = tmp_path / "model.safetensors", tmp_path / "images.csv"
+    model.write_bytes((trained / "model.safetensors").read_bytes())
+    np.savetxt(data, np.full((2, 64), 16), delimiter=",")
+    (tmp_path / "link.csv").symlink_to(data)
+    before = model.read_bytes(), data.read_bytes()
+    for out in (model, data, tmp_path / "link.csv", tmp_path / ".." / tmp_path.name / data.name):
+        assert main(["predict", str(model), "--data", str(data), "--out", str(out)]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and "would overwrite the input" in err and err.count("\n") == 1
+    assert (model.read_bytes(), data.read_bytes()) == before
+
+
+def test_help_says_what_predict_reads(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert "N x 64 values from 0 to 16" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("kind", ["npy", "csv"])
@@ -117,6 +150,10 @@ def test_a_file_that_is_no_model(tmp_path, capsys):
         ["train", "digits", "--epochs", "x"],
         ["train", "digits", "--seed", "-1"],
         ["train", "digits", "--threads", "0"],
+        ["train", "digits", "--seeds", "0"],
+        ["train", "digits", "--out", ""],
+        ["predict", ""],
+        ["predict", "model", "--out", ""],
         ["train", "digits", "--epochs", "1.5"],
         ["train", "digits", "--seed", str(2**64)],
         ["train", "digits", "--device", "cuda"],
@@ -202,5 +239,6 @@ def test_the_example_runs_and_matches_the_command(trained, tmp_path):
     found = json.loads((tmp_path / "metrics.json").read_text())
     command = json.loads((trained / "metrics.json").read_text())
     assert found["weights_sha256"] == command["weights_sha256"]
+    assert found.keys() == command.keys() and found["runs"] == command["runs"]
     right = round(found["accuracy"] * 360)
     assert f"second process: {right} of 360 held-out digits right" in done.stdout

@@ -65,24 +65,34 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", choices=["digits"])
     train.add_argument("--epochs", type=_positive, default=10, help="default: 10")
     train.add_argument("--seed", type=_natural, default=0, help="default: 0")
+    train.add_argument("--seeds", type=_positive, default=1, help="how many runs, from --seed on")
     train.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="default: cpu")
-    train.add_argument("--out", type=Path, default=Path("runs/digits"), metavar="DIR")
+    train.add_argument("--out", type=_path, default=Path("runs/digits"), metavar="DIR")
     train.add_argument("--threads", type=_positive, help="CPU threads")
     train.add_argument("--smoke", action="store_true", help="one epoch, to see that it runs")
     train.set_defaults(run=_train)
 
     predict = commands.add_parser("predict", help="apply a trained model")
-    predict.add_argument("model", type=Path, metavar="MODEL.safetensors")
+    predict.add_argument("model", type=_path, metavar="MODEL.safetensors")
     predict.add_argument(
-        "--data", default="digits", help="digits (the test part), or a .npy or .csv file"
+        "--data",
+        default="digits",
+        help="digits (the test part), or a .npy or .csv file of N x 64 values from 0 to 16, the "
+        "rows of 8 x 8 images",
     )
-    predict.add_argument("--out", type=Path, help="a .csv file; the standard output by default")
+    predict.add_argument("--out", type=_path, help="a .csv file; the standard output by default")
     predict.add_argument("--threads", type=_positive, help="CPU threads")
     predict.set_defaults(run=_predict)
 
     info = commands.add_parser("info", help="describe this machine as rubigo sees it")
     info.set_defaults(run=_info)
     return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must name a file or a folder, got ''")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -105,16 +115,27 @@ def _train(options: argparse.Namespace) -> None:
 
     epochs = 1 if options.smoke else options.epochs
     result = digits.run(
-        options.out, epochs=epochs, seed=options.seed, device=options.device, verbose=1
+        options.out,
+        epochs=epochs,
+        seed=options.seed,
+        seeds=options.seeds,
+        device=options.device,
+        verbose=1,
     )
     (options.out / "metrics.json").write_text(json.dumps(result, indent=1) + "\n")
     print(f"test accuracy {result['accuracy']:.4f} after {result['seconds']:.1f} s")
+    if options.seeds > 1:
+        spread = f"{result['accuracy_mean']:.4f}, standard deviation {result['accuracy_stdev']:.4f}"
+        print(f"mean of {options.seeds} seeds {spread}")
     print(f"written to {options.out}: model.safetensors, metrics.json, curves.png, confusion.png")
 
 
 def _predict(options: argparse.Namespace) -> None:
     from .train.recipes import digits
 
+    for source in (options.model, Path(options.data)):
+        if options.out is not None and _is_same(options.out, source):
+            raise ValueError(f"--out {options.out} would overwrite the input: give another name")
     model = digits.load_model(options.model)
     truth: list[int] | None = None
     if options.data == "digits":
@@ -139,6 +160,10 @@ def _predict(options: argparse.Namespace) -> None:
     if truth:
         right = sum(a == b for a, b in zip(best, truth, strict=True))
         print(f"{right} of {len(truth)} right", file=sys.stderr)
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)
 
 
 def _write_csv(file: Any, header: list[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import statistics
 import time
 import warnings
 from os import PathLike
@@ -108,10 +109,11 @@ def load_model(path: str | PathLike[str]) -> Any:
     return model
 
 
-def report(done: Trainer, test: Part, seconds: float) -> dict[str, Any]:
-    """What metrics.json holds: scores on the test part, cost and the digest of the weights."""
+def report(done: Trainer, test: Part, seed: int, seconds: float) -> dict[str, Any]:
+    """Of one run: scores on the test part, cost and the digest of the weights."""
     scores = metrics.classification_report(done.predict(test[0]), test[1])
     return {
+        "seed": seed,
         **scores,
         "seconds": round(seconds, 3),
         "epochs": done.epoch,
@@ -135,25 +137,47 @@ def run(
     *,
     epochs: int = EPOCHS,
     seed: int = 0,
+    seeds: int = 1,
     device: Any = "cpu",
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
-    """Trains, tests and writes model.safetensors and the pictures into `out`."""
+    """Trains, tests and writes model.safetensors and the pictures into `out`.
+
+    Args:
+        seeds: how many runs, with seeds from `seed` on; the first leaves its files.
+
+    Returns:
+        what metrics.json holds: the report of the first run, and what all of them come to.
+    """
     # Before the training, which would be lost where nothing can be written.
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
     train, validation, test = split()
-    rg.manual_seed(seed)
-    done = trainer(network(), steps(len(train[0]), epochs), device)
-    started = time.perf_counter()
-    done.fit(
-        train, epochs, validation=validation, batch_size=BATCH_SIZE, seed=seed, verbose=verbose
-    )
-    seconds = time.perf_counter() - started
-    save_model(done.model, out / "model.safetensors")
-    save_pictures(done, test, out)
-    return report(done, test, seconds)
+    runs = []
+    for number in range(seed, seed + seeds):
+        rg.manual_seed(number)
+        done = trainer(network(), steps(len(train[0]), epochs), device)
+        started = time.perf_counter()
+        done.fit(
+            train,
+            epochs,
+            validation=validation,
+            batch_size=BATCH_SIZE,
+            seed=number,
+            verbose=verbose,
+        )
+        runs.append(report(done, test, number, time.perf_counter() - started))
+        if number == seed:
+            save_model(done.model, out / "model.safetensors")
+            save_pictures(done, test, out)
+    accuracies = [one["accuracy"] for one in runs]
+    return {
+        **runs[0],
+        "accuracy_mean": statistics.fmean(accuracies),
+        "accuracy_stdev": statistics.stdev(accuracies) if seeds > 1 else 0.0,
+        "runs": [{key: one[key] for key in ("seed", "accuracy", "weights_sha256")} for one in runs],
+    }
 
 
 def read_images(path: str | PathLike[str]) -> rg.Tensor:
