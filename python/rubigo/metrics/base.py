@@ -8,11 +8,11 @@ from .inputs import ArrayLike
 
 
 class Metric:
-    """Accumulates over batches what a metric needs, in bounded memory.
+    """Accumulates over batches what a metric needs: sums, or all scores where these must be ranked.
 
     `update` takes a batch, `compute` gives the metric of all batches since the last `reset`,
     and `merge` adds what another object of the same kind has seen. A subclass keeps its sums in
-    `self._sums`, a tuple whose members add up (tensors or numbers), or overrides `merge`.
+    `self._sums`, a tuple whose members add up (tensors, numbers or lists), or overrides `_add`.
     """
 
     higher_is_better: ClassVar[bool]

@@ -220,7 +220,8 @@ class ConfusionMatrix(ConfusionMetric):
         self.normalize = normalize
 
     def _result(self, matrix: rg.Tensor) -> rg.Tensor:
-        return matrix if self.normalize is None else _normalized(matrix, self.normalize)
+        # A copy: what a caller writes into it must not count.
+        return matrix.clone() if self.normalize is None else _normalized(matrix, self.normalize)
 
 
 class BalancedAccuracy(ConfusionMetric):

@@ -214,13 +214,9 @@ def _of_one_class(
 
 
 class ROCAUC(Metric):
-    """`roc_auc` over batches of probabilities, in bounded memory.
-
-    Scores are counted in equal bins of [0, 1]; scores of one bin count as ties. With b bins
-    the result is that of `roc_auc` on scores rounded to 1 / b.
+    """`roc_auc` over batches, whose scores and targets are all kept: the result is exact.
 
     Args:
-        bins: how many; two counts are kept for each, per class.
         average: over classes: "macro", "weighted" by frequency, or None for a tensor (C,).
 
     >>> metric = ROCAUC()
@@ -232,37 +228,35 @@ class ROCAUC(Metric):
 
     higher_is_better = True
     name = "roc_auc"
-    _curve = staticmethod(_auc)
+    _function = staticmethod(roc_auc)
 
-    def __init__(self, *, bins: int = 4096, average: Average = "macro"):
+    def __init__(self, *, average: Average = "macro"):
         super().__init__()
-        if bins < 2:
-            raise ValueError(f"bins must be at least 2, got {bins}")
-        self.bins = bins
         self.average: Average = average
 
-    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor]:
+    def _measure(
+        self, preds: ArrayLike, target: ArrayLike
+    ) -> tuple[list[rg.Tensor], list[rg.Tensor]]:
         scores, right = rows(preds, target)
-        probability(scores)
-        if scores.ndim == 2 and scores.shape[1] == 2 and right.ndim == 1:
-            scores = scores[:, 1]
-        histograms = []
-        for column, hit in _columns(scores, right):
-            place = (column * self.bins).floor().clamp(max=self.bins - 1).to(rg.int64)
-            place = self.bins - 1 - place
-            histograms.append(count(place + self.bins * hit.to(rg.int64), 2 * self.bins))
-        return (rg.stack(histograms).reshape(-1, 2, self.bins),)
+        _columns(scores, right)  # refuses what cannot be ranked
+        return [scores.clone()], [right.clone()]  # the caller may write into its own
 
-    def _result(self, histograms: rg.Tensor) -> Any:
-        pairs = []
-        for histogram in histograms.to(rg.float64):
-            used = histogram.sum(0) > 0
-            pairs.append((histogram[1][used], histogram[0][used]))
-        return _over_classes(self.name, self._curve, pairs, self.average)
+    def _add(self, sums: tuple[list[rg.Tensor], list[rg.Tensor]]) -> None:
+        if self._sums is not None:
+            before, now = ([part[0].shape[1:] for part in lists] for lists in (self._sums, sums))
+            if before != now:
+                raise ValueError(
+                    "batches differ in the shapes of a sample's scores and target: "
+                    f"{before[0]} and {before[1]}, then {now[0]} and {now[1]}"
+                )
+        super()._add(sums)
+
+    def _result(self, scores: list[rg.Tensor], right: list[rg.Tensor]) -> Any:
+        return self._function(rg.cat(scores), rg.cat(right), average=self.average)
 
 
 class AveragePrecision(ROCAUC):
-    """`average_precision` over batches of probabilities, in bounded memory, as for `ROCAUC`.
+    """`average_precision` over batches, whose scores and targets are all kept, as for `ROCAUC`.
 
     >>> metric = AveragePrecision()
     >>> metric.update([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
@@ -271,7 +265,7 @@ class AveragePrecision(ROCAUC):
     """
 
     name = "average_precision"
-    _curve = staticmethod(_average_precision)
+    _function = staticmethod(average_precision)
 
 
 def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[float, int]:
