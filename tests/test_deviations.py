@@ -637,11 +637,23 @@ def test_metric_averages():
 
 
 def test_metric_labels():
-    for name in ("labels", "pos_label", "sample_weight"):
-        with pytest.raises(TypeError, match=name):
-            metrics.precision([1, 0], [1, 0], **{name: [0, 1]})
     with pytest.raises(ValueError, match="0 or more"):
         metrics.accuracy([1, -1], [1, -1])
+    for function in (metrics.roc_auc, metrics.log_loss, metrics.cohen_kappa, metrics.mse):
+        with pytest.raises(TypeError, match="sample_weight"):
+            function([0.5, 0.6], [0, 1], sample_weight=[1, 1])
+
+
+def test_metric_ties():
+    tied = [[0.5, 0.5, 0.5]] * 3
+    assert metrics.top_k_accuracy(tied, [0, 1, 2], k=2) == pytest.approx(2 / 3)
+    assert metrics.top_k_accuracy(tied, [0, 1, 1], k=2) == 1.0
+
+
+def test_metric_zero_division():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics.precision([0, 0], [1, 1], average="binary") == 0.0
 
 
 def test_metric_curves():

@@ -63,7 +63,7 @@ def test_precision_recall_f(ours, theirs, options, average):
     for zero in (0.0, 1.0, float("nan")):
         labels = {"labels": range(6)} if average is None else {}
         close(
-            ours(preds, target, average=average, zero_division=zero, **options),
+            ours(preds, target, average=average, zero_division=zero, **options, **labels),
             theirs(target, preds, average=average, zero_division=zero, **options, **labels),
         )
 
@@ -158,8 +158,14 @@ def test_top_k():
     # Equal scores: the first class ranks first, as argmax has it.
     tied = [[0.5, 0.5], [0.5, 0.5]]
     assert m.top_k_accuracy(tied, [0, 1], k=1) == m.accuracy(tied, [0, 1]) == 0.5
-    with pytest.raises(ValueError, match="top_k=5"):
-        m.top_k_accuracy(SCORES, LABELS, k=5)
+    for k in (4, 5):
+        with pytest.warns(UserWarning, match=f"top_k={k}"):
+            ours = m.top_k_accuracy(SCORES, LABELS, k=k)
+        with pytest.warns(UserWarning, match="k"):
+            close(ours, sk.top_k_accuracy_score(LABELS, SCORES, k=k))
+    for k, scores in ((0, SCORES), (2, CHANCE)):
+        with pytest.raises(ValueError, match=f"top_k={k}"):
+            m.top_k_accuracy(scores, LABELS, k=k)
 
 
 def test_regression():
@@ -259,6 +265,18 @@ BAD = [
     (lambda: m.accuracy([[0.1, 0.9], [NAN, 1.0]], [1, 0]), "preds of sample 1"),
     (lambda: m.roc_auc([0.5, NAN, 0.1], [1, 0, 1]), "preds of sample 1"),
     (lambda: m.top_k_accuracy([[0.1, 0.9], [NAN, 1.0]], [1, 0], k=2), "preds of sample 1"),
+    (lambda: m.fbeta_score([0, 1], [0, 1], beta=-1.0), "beta must be 0 or more, got -1"),
+    (lambda: m.FBetaScore(beta=NAN), "beta must be 0 or more, got nan"),
+    (lambda: m.f1_score([0, 1], [0, 1], zero_division=2), "zero_division must be 0, 1 or NaN"),
+    (lambda: m.f1_score([0, 1], [0, 1], average="samples"), r"several labels .* \(N, L\)"),
+    (lambda: m.F1Score(average="samples"), "over batches"),
+    (lambda: m.f1_score([0, 2], [0, 2], average="binary"), r"pos_label=1 is none .* \[0, 2\]"),
+    (lambda: m.f1_score([0, 2], [0, 2], labels=[0, 0]), "labels must be distinct"),
+    (lambda: m.f1_score([[0, 1]], [[0, 1]], labels=[2]), "labels go from 0 to 1"),
+    (lambda: m.confusion_matrix([0], [0], labels=[1]), "none of labels occurs"),
+    (lambda: m.accuracy([0, 1], [0, 1], sample_weight=[1, 2, 3]), "3 weights for 2 samples"),
+    (lambda: m.accuracy([0, 1], [0, 1], sample_weight=[1, NAN]), "sample_weight of sample 1"),
+    (lambda: m.accuracy([0, 1], [0, 1], sample_weight=[0, 0]), "sums to 0"),
     (lambda: m.log_loss([0.1, 0.2, 1.5], [1, 0, 1]), r"preds of sample 2 is 1\.5"),
     (lambda: m.log_loss([[0.1, 0.2]], [1]), "sum of preds of sample 0"),
     (lambda: m.accuracy([0.2, 3.5], [0, 1]), r"sample 1 is 3\.5.*sigmoid"),

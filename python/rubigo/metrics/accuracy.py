@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+import warnings
+
 import rubigo as rg
 
 from .base import Metric
 from .inputs import (
     ArrayLike,
+    class_labels,
     is_multilabel,
     label_sets,
-    labels,
     not_empty,
     predicted_labels,
     refuse,
     rows,
     same_length,
+    sample_weights,
 )
 
 
-def _hits(preds: ArrayLike, target: ArrayLike, top_k: int, threshold: float) -> tuple[int, int]:
-    """Right answers, and answers."""
+def _hits(preds: ArrayLike, target: ArrayLike, top_k: int, threshold: float) -> rg.Tensor:
+    """Which answers are right, bool (N,)."""
     scores, right = rows(preds, target)
     if top_k == 1 and is_multilabel(scores, right):
         predicted, right = label_sets(scores, right, threshold)
-        return int((predicted == right).all(1).sum().item()), right.shape[0]
+        return (predicted == right).all(1)
     if top_k == 1:
         predicted, columns = predicted_labels(scores, threshold)
-        right = labels(right, "target", columns)
+        right = class_labels(right, "target", columns)
         same_length(predicted, right)
-        return int((predicted == right).sum().item()), right.shape[0]
-    if scores.ndim != 2 or not 1 <= top_k <= scores.shape[1]:
+        return predicted == right
+    if scores.ndim != 2 or top_k < 1:
         raise ValueError(
-            f"top_k={top_k} needs scores of shape (N, C) with C >= top_k, got {tuple(scores.shape)}"
+            f"top_k={top_k} needs to be 1 or more, and scores of shape (N, C), got "
+            f"{tuple(scores.shape)}"
         )
     refuse(rg.isnan(scores), scores, "preds", "a score must not be NaN")
-    right = labels(right, "target", scores.shape[1])
+    right = class_labels(right, "target", scores.shape[1])
     same_length(scores, right)
+    if top_k >= scores.shape[1]:
+        warnings.warn(
+            f"top_k={top_k} of {scores.shape[1]} classes holds every answer for right",
+            stacklevel=3,
+        )
     own = scores.gather(1, right[:, None])
     # Among equal scores the first class ranks first, as in argmax.
     earlier = rg.arange(scores.shape[1])[None, :] < right[:, None]
     rank = ((scores > own) | ((scores == own) & earlier)).sum(1)
-    return int((rank < top_k).sum().item()), right.shape[0]
+    return rank < top_k
 
 
 def accuracy(
-    preds: ArrayLike, target: ArrayLike, *, top_k: int = 1, threshold: float = 0.5
+    preds: ArrayLike,
+    target: ArrayLike,
+    *,
+    top_k: int = 1,
+    threshold: float = 0.5,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """The fraction of right answers.
 
-        (1 / N) sum_n [target_n is among the top_k of preds_n]
+        sum_n w_n [target_n is among the top_k of preds_n] / sum_n w_n
 
     Predictions come first, as in torchmetrics and unlike scikit-learn.
 
@@ -57,17 +71,25 @@ def accuracy(
             images (N, C, H, W), of which each pixel counts; or labels or probabilities (N, L)
             of a multilabel problem, where an answer is right when all of its labels are.
         target: labels (N,), (N, H, W) or, 0 or 1 each, (N, L).
-        top_k: an answer is right when its score is among the k largest; needs scores.
+        top_k: an answer is right when its score is among the k largest, of equal ones the first;
+            needs scores. All answers are right, with a warning, where C <= k > 1.
         threshold: above it, a probability means class 1.
+        sample_weight: w, one number per sample; by default 1.
 
     >>> accuracy([0, 1, 1, 1], [0, 1, 0, 1])
     0.75
     >>> accuracy([[0, 1], [1, 1]], [[0, 1], [0, 1]])
     0.5
+    >>> accuracy([0, 1], [0, 0], sample_weight=[3, 1])
+    0.75
     """
-    hits, total = _hits(preds, target, top_k, threshold)
-    not_empty(total)
-    return hits / total
+    hits = _hits(preds, target, top_k, threshold)
+    not_empty(hits.shape[0])
+    weights = sample_weights(sample_weight, hits.shape[0])
+    total = weights.sum().item()
+    if total == 0:
+        raise ValueError("sample_weight sums to 0, so there is no mean")
+    return weights[hits].sum().item() / total
 
 
 def hamming_loss(preds: ArrayLike, target: ArrayLike, *, threshold: float = 0.5) -> float:
@@ -86,13 +108,15 @@ def hamming_loss(preds: ArrayLike, target: ArrayLike, *, threshold: float = 0.5)
     return float((predicted != right).to(rg.float64).mean().item())
 
 
-def top_k_accuracy(preds: ArrayLike, target: ArrayLike, *, k: int = 5) -> float:
+def top_k_accuracy(
+    preds: ArrayLike, target: ArrayLike, *, k: int = 5, sample_weight: ArrayLike | None = None
+) -> float:
     """`accuracy` with `top_k=k`.
 
     >>> top_k_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
     0.5
     """
-    return accuracy(preds, target, top_k=k)
+    return accuracy(preds, target, top_k=k, sample_weight=sample_weight)
 
 
 class Accuracy(Metric):
@@ -114,7 +138,8 @@ class Accuracy(Metric):
         self.threshold = threshold
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[int, int]:
-        return _hits(preds, target, self.top_k, self.threshold)
+        hits = _hits(preds, target, self.top_k, self.threshold)
+        return int(hits.sum().item()), hits.shape[0]
 
     def _result(self, hits: int, total: int) -> float:
         not_empty(total)

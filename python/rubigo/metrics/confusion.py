@@ -7,7 +7,15 @@ from typing import Literal
 import rubigo as rg
 
 from .base import Metric
-from .inputs import ArrayLike, count, labels, not_empty, predicted_labels, rows, same_length
+from .inputs import (
+    ArrayLike,
+    classified,
+    count,
+    located,
+    predicted_labels,
+    rows,
+    sample_weights,
+)
 
 
 def confusion_matrix(
@@ -15,39 +23,49 @@ def confusion_matrix(
     target: ArrayLike,
     *,
     num_classes: int | None = None,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     normalize: Literal["true", "pred", "all"] | None = None,
     threshold: float = 0.5,
 ) -> rg.Tensor:
     """How often class j was predicted where class i was right.
 
-        M[i, j] = #{n : target_n = i and preds_n = j}
+        M[i, j] = sum of w_n over the n with target_n = i and preds_n = j
 
     Args:
         preds: labels (N,), probabilities of class 1 (N,) or (N, 1), or scores (N, C) or, for
             images, (N, C, H, W).
         target: labels (N,) or (N, H, W).
-        num_classes: C; by default the columns of `preds`, or else the largest label plus one.
-        normalize: divide by the row sums ("true"), column sums ("pred") or N ("all"); an empty
-            row or column stays 0.
+        num_classes: C; by default the columns of `preds`, or else the number of labels that
+            occur, whose rows and columns then stand in their order.
+        labels: the classes of the rows and columns instead, in this order; samples of others
+            are left out.
+        sample_weight: w, one number per sample; by default 1.
+        normalize: divide by the row sums ("true"), column sums ("pred") or all of M ("all"); an
+            empty row or column stays 0.
         threshold: above it, a probability of shape (N,) means class 1.
 
     Returns:
-        (C, C), int64, or float64 when normalized.
+        (C, C), int64, or float64 when normalized or weighted by floats.
 
     >>> confusion_matrix([0, 1, 1], [0, 0, 1]).tolist()
     [[1, 1], [0, 1]]
+    >>> confusion_matrix([0, 7, 7], [0, 0, 7], labels=[7, 0]).tolist()
+    [[1, 0], [1, 1]]
     """
-    scores, right = rows(preds, target)
-    predicted, columns = predicted_labels(scores, threshold, num_classes)
-    if columns is not None and num_classes is not None and columns > num_classes:
-        raise ValueError(f"preds has scores of {columns} classes, num_classes is {num_classes}")
-    size = num_classes or columns
-    right = labels(right, "target", size)
-    same_length(predicted, right)
-    not_empty(right.shape[0])
-    if size is None:
-        size = 1 + max(int(predicted.max().item()), int(right.max().item()))
-    matrix = count(right * size + predicted, size * size).reshape(size, size)
+    predicted, right, classes = classified(preds, target, threshold, num_classes)
+    weights = sample_weights(sample_weight, right.shape[0])
+    size = classes.shape[0]
+    if labels is not None:
+        place, found = located(classes, labels)
+        row = rg.full((size,), -1, dtype=rg.int64)
+        row[place[found]] = found.nonzero()[:, 0]
+        predicted, right, size = row[predicted], row[right], found.shape[0]
+        if not bool((right >= 0).any()):
+            raise ValueError("none of labels occurs in target")
+        kept = (predicted >= 0) & (right >= 0)
+        predicted, right, weights = predicted[kept], right[kept], weights[kept]
+    matrix = count(right * size + predicted, size * size, weights).reshape(size, size)
     return matrix if normalize is None else _normalized(matrix, normalize)
 
 
@@ -56,7 +74,7 @@ def _normalized(matrix: rg.Tensor, normalize: str) -> rg.Tensor:
         raise ValueError(f"normalize must be 'true', 'pred', 'all' or None, got {normalize!r}")
     matrix = matrix.to(rg.float64)
     if normalize == "all":
-        return matrix / matrix.sum()
+        return ratio(matrix, matrix.sum())
     return ratio(matrix, matrix.sum(1 if normalize == "true" else 0, keepdim=normalize == "true"))
 
 
@@ -181,9 +199,10 @@ class ConfusionMetric(Metric):
         self.threshold = threshold
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, ...]:
-        return (self._matrix(preds, target),)
+        size = self._classes(preds, target)
+        return (confusion_matrix(preds, target, num_classes=size, threshold=self.threshold),)
 
-    def _matrix(self, preds: ArrayLike, target: ArrayLike) -> rg.Tensor:
+    def _classes(self, preds: ArrayLike, target: ArrayLike) -> int:
         size = self.num_classes
         if size is None and self._sums is not None:
             size = self._sums[0].shape[0]
@@ -194,7 +213,7 @@ class ConfusionMetric(Metric):
                 f"{self.name}: labels do not tell how many classes there are, pass "
                 f"{type(self).__name__}(num_classes=...)"
             )
-        return confusion_matrix(preds, target, num_classes=size, threshold=self.threshold)
+        return size
 
 
 class ConfusionMatrix(ConfusionMetric):

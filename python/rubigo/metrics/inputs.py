@@ -40,7 +40,7 @@ def finite(values: rg.Tensor, name: str) -> rg.Tensor:
     return values
 
 
-def labels(values: ArrayLike, name: str, num_classes: int | None = None) -> rg.Tensor:
+def class_labels(values: ArrayLike, name: str, num_classes: int | None = None) -> rg.Tensor:
     """Class labels of shape (N,) as int64, checked to lie in 0..num_classes-1."""
     tensor = as_tensor(values, name)
     if tensor.ndim != 1:
@@ -135,7 +135,47 @@ def predicted_labels(
             f"preds must be labels (N,), probabilities (N,) or scores (N, C), got shape "
             f"{tuple(tensor.shape)}"
         )
-    return labels(tensor, "preds", num_classes), None
+    return class_labels(tensor, "preds", num_classes), None
+
+
+def classified(
+    preds: ArrayLike, target: ArrayLike, threshold: float, num_classes: int | None
+) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
+    """Predicted and right classes as places in the third tensor, the classes in order.
+
+    These are all 0..C-1 where C is known, and else the labels that occur.
+    """
+    scores, right = rows(preds, target)
+    predicted, columns = predicted_labels(scores, threshold, num_classes)
+    if columns is not None and num_classes is not None and columns > num_classes:
+        raise ValueError(f"preds has scores of {columns} classes, num_classes is {num_classes}")
+    size = num_classes or columns
+    right = class_labels(right, "target", size)
+    same_length(predicted, right)
+    not_empty(right.shape[0])
+    if size is not None:
+        return predicted, right, rg.arange(size)
+    classes, place = rg.unique(rg.cat([predicted, right]), return_inverse=True)
+    return place[: right.shape[0]], place[right.shape[0] :], classes
+
+
+def located(classes: rg.Tensor, labels: ArrayLike) -> tuple[rg.Tensor, rg.Tensor]:
+    """Where in the ordered classes each of the labels is, and whether it is there at all."""
+    wanted = class_labels(labels, "labels")
+    if not 0 < wanted.shape[0] == rg.unique(wanted).shape[0]:
+        raise ValueError(f"labels must be distinct, and at least one, got {wanted.tolist()}")
+    place = rg.searchsorted(classes, wanted).clamp(max=classes.shape[0] - 1)
+    return place, classes[place] == wanted
+
+
+def sample_weights(values: ArrayLike | None, samples: int) -> rg.Tensor:
+    """One weight per sample, int64 or float64; ones where there are none."""
+    if values is None:
+        return rg.ones(samples, dtype=rg.int64)
+    weights = finite(as_tensor(values, "sample_weight").reshape(-1), "sample_weight")
+    if weights.shape[0] != samples:
+        raise ValueError(f"sample_weight has {weights.shape[0]} weights for {samples} samples")
+    return weights.to(rg.float64 if weights.is_floating_point() else rg.int64)
 
 
 def probability(values: rg.Tensor) -> rg.Tensor:
@@ -148,7 +188,7 @@ def probability(values: rg.Tensor) -> rg.Tensor:
     return values
 
 
-def count(indices: rg.Tensor, size: int) -> rg.Tensor:
-    """How often each of 0..size-1 occurs, int64."""
-    zeros = rg.zeros(size, dtype=rg.int64)
-    return zeros.scatter_add(0, indices, rg.ones_like(indices))
+def count(indices: rg.Tensor, size: int, weights: rg.Tensor | None = None) -> rg.Tensor:
+    """How often each of 0..size-1 occurs, or the sum of its weights."""
+    weights = rg.ones_like(indices) if weights is None else weights
+    return rg.zeros(size, dtype=weights.dtype).scatter_add(0, indices, weights)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal, NamedTuple
 
 import rubigo as rg
 
-from .confusion import ConfusionMetric, confusion_matrix, ratio
-from .inputs import ArrayLike, is_multilabel, label_sets, not_empty, rows
+from .confusion import ConfusionMetric, ratio
+from .inputs import (
+    ArrayLike,
+    classified,
+    count,
+    is_multilabel,
+    label_sets,
+    located,
+    not_empty,
+    rows,
+    sample_weights,
+)
 
-Average = Literal["micro", "macro", "weighted", "binary"] | None
+Average = Literal["micro", "macro", "weighted", "binary", "samples"] | None
 
 
 def precision(
@@ -18,6 +29,9 @@ def precision(
     *,
     average: Average = "macro",
     num_classes: int | None = None,
+    labels: ArrayLike | None = None,
+    pos_label: int = 1,
+    sample_weight: ArrayLike | None = None,
     zero_division: float = 0.0,
     threshold: float = 0.5,
 ) -> Any:
@@ -34,16 +48,28 @@ def precision(
         target: labels (N,), (N, H, W) or, 0 or 1 each, (N, L).
         average: "macro" is the plain mean over the classes that occur in preds or target,
             "weighted" their mean by frequency in the target, "micro" counts all classes
-            together, "binary" is class 1 of two, and None gives a float64 tensor (C,).
-        num_classes: C; by default the columns of `preds`, or else the largest label plus one.
-        zero_division: the value of a class with an empty denominator (NaN: left out of means).
+            together, "binary" is the class `pos_label` of two, "samples" is the mean over the
+            samples of a multilabel problem, and None gives a float64 tensor (C,).
+        num_classes: C; by default the columns of `preds`, or else the number of labels that
+            occur, which then stand in their order.
+        labels: the classes to average or to return instead, in this order; the columns, for a
+            multilabel problem.
+        pos_label: the class that "binary" is about.
+        sample_weight: one number per sample, by which it counts; by default 1.
+        zero_division: the value of a class with an empty denominator: 0, 1 or NaN, which is left
+            out of means.
         threshold: above it, a probability of shape (N,) means class 1.
+
+    Raises:
+        ValueError: for options, shapes and values other than these.
 
     >>> precision([0, 1, 1, 1], [0, 1, 1, 0], average=None).tolist()
     [1.0, 0.6666666666666666]
+    >>> precision([0, 1, 1, 1], [0, 1, 1, 0], average="binary", pos_label=0)
+    1.0
     """
-    counts = _counts(preds, target, average, num_classes, threshold)
-    return score_of("precision", counts, average, zero_division)
+    options = _Options("precision", average, zero_division, 1.0, labels, pos_label)
+    return _score(preds, target, options, num_classes, sample_weight, threshold)
 
 
 def recall(
@@ -52,6 +78,9 @@ def recall(
     *,
     average: Average = "macro",
     num_classes: int | None = None,
+    labels: ArrayLike | None = None,
+    pos_label: int = 1,
+    sample_weight: ArrayLike | None = None,
     zero_division: float = 0.0,
     threshold: float = 0.5,
 ) -> Any:
@@ -64,8 +93,8 @@ def recall(
     >>> recall([0, 1, 1, 1], [0, 1, 1, 0], average=None).tolist()
     [0.5, 1.0]
     """
-    counts = _counts(preds, target, average, num_classes, threshold)
-    return score_of("recall", counts, average, zero_division)
+    options = _Options("recall", average, zero_division, 1.0, labels, pos_label)
+    return _score(preds, target, options, num_classes, sample_weight, threshold)
 
 
 def fbeta_score(
@@ -75,6 +104,9 @@ def fbeta_score(
     beta: float,
     average: Average = "macro",
     num_classes: int | None = None,
+    labels: ArrayLike | None = None,
+    pos_label: int = 1,
+    sample_weight: ArrayLike | None = None,
     zero_division: float = 0.0,
     threshold: float = 0.5,
 ) -> Any:
@@ -82,15 +114,15 @@ def fbeta_score(
 
         (1 + beta^2) TP_c / ((1 + beta^2) TP_c + beta^2 FN_c + FP_c)
 
-    Arguments as for `precision`, and `beta`.
+    Arguments as for `precision`, and `beta`, from 0 (precision) to infinity (recall).
 
     Reference: van Rijsbergen, "Information Retrieval", 1979.
 
     >>> fbeta_score([0, 1, 1, 1], [0, 1, 1, 0], beta=2.0, average="binary")
     0.9090909090909091
     """
-    counts = _counts(preds, target, average, num_classes, threshold)
-    return score_of("fbeta", counts, average, zero_division, beta)
+    options = _Options("fbeta", average, zero_division, beta, labels, pos_label)
+    return _score(preds, target, options, num_classes, sample_weight, threshold)
 
 
 def f1_score(
@@ -99,6 +131,9 @@ def f1_score(
     *,
     average: Average = "macro",
     num_classes: int | None = None,
+    labels: ArrayLike | None = None,
+    pos_label: int = 1,
+    sample_weight: ArrayLike | None = None,
     zero_division: float = 0.0,
     threshold: float = 0.5,
 ) -> Any:
@@ -111,14 +146,41 @@ def f1_score(
     >>> f1_score([0, 1, 1, 1], [0, 1, 1, 0], average="binary")
     0.8
     """
-    counts = _counts(preds, target, average, num_classes, threshold)
-    return score_of("fbeta", counts, average, zero_division)
+    options = _Options("fbeta", average, zero_division, 1.0, labels, pos_label)
+    return _score(preds, target, options, num_classes, sample_weight, threshold)
+
+
+class _Options(NamedTuple):
+    """What is made of the counts."""
+
+    kind: Literal["precision", "recall", "fbeta"]
+    average: Average = "macro"
+    zero_division: float = 0.0
+    beta: float = 1.0
+    labels: ArrayLike | None = None
+    pos_label: int = 1
+
+    def check(self) -> None:
+        averages = ("micro", "macro", "weighted", "binary", "samples", None)
+        if self.average not in averages:
+            raise ValueError(f"average must be one of {averages}, got {self.average!r}")
+        if self.zero_division == self.zero_division and self.zero_division not in (0, 1):
+            raise ValueError(f"zero_division must be 0, 1 or NaN, got {self.zero_division}")
+        if not self.beta >= 0:
+            raise ValueError(f"beta must be 0 or more, got {self.beta}")
+        if self.average != "binary" and self.pos_label != 1:
+            warnings.warn(
+                f"pos_label={self.pos_label} matters for average='binary' only; "
+                "labels=[pos_label] is about one class too",
+                stacklevel=4,
+            )
 
 
 class Counts(NamedTuple):
-    """Per class: right answers, how often predicted, how often true, whether it counts at all.
+    """Per class: right answers, how often predicted, how often true, and how often seen at all.
 
-    The last is 0 for classes that neither occur nor are predicted; all of them are int64 (C,).
+    The first three are sums of weights, where samples have some. For "samples" each is a sample,
+    and the last is its weight.
     """
 
     hits: rg.Tensor
@@ -127,72 +189,108 @@ class Counts(NamedTuple):
     seen: rg.Tensor
 
 
-def _counts_of_matrix(matrix: rg.Tensor, average: Average) -> Counts:
-    if average == "binary" and matrix.shape[0] == 1:
-        matrix = rg.functional.pad(matrix, (0, 1, 0, 1))  # class 1 did not occur
-    if average == "binary" and matrix.shape[0] != 2:
-        raise ValueError(
-            f"average='binary' needs 2 classes, got {matrix.shape[0]}: choose 'macro', "
-            "'micro', 'weighted' or None"
-        )
-    predicted, actual = matrix.sum(0), matrix.sum(1)
-    return Counts(matrix.diagonal(), predicted, actual, predicted + actual)
-
-
-def _counts_of_sets(
-    preds: rg.Tensor, target: rg.Tensor, average: Average, threshold: float
+def _class_counts(
+    predicted: rg.Tensor, right: rg.Tensor, classes: rg.Tensor, weights: rg.Tensor
 ) -> Counts:
-    if average == "binary":
-        raise ValueError(
-            "average='binary' is not for several labels per sample: choose 'macro', 'micro', "
-            "'weighted' or None"
-        )
-    predicted, right = label_sets(preds, target, threshold)
-    hits = (predicted & right).sum(0)
-    return Counts(hits, predicted.sum(0), right.sum(0), rg.ones_like(hits))
+    size, hit = classes.shape[0], predicted == right
+    return Counts(
+        count(right[hit], size, weights[hit]),
+        count(predicted, size, weights),
+        count(right, size, weights),
+        count(rg.cat([predicted, right]), size),
+    )
 
 
-def _counts(
+def _set_counts(predicted: rg.Tensor, right: rg.Tensor, weights: rg.Tensor) -> Counts:
+    weights = weights[:, None]
+    hits = ((predicted & right) * weights).sum(0)
+    return Counts(hits, (predicted * weights).sum(0), (right * weights).sum(0), rg.ones_like(hits))
+
+
+def _selected(counts: Counts, classes: rg.Tensor, options: _Options) -> Counts:
+    """The counts of the classes that are asked for."""
+    labels = options.labels
+    if options.average == "binary":
+        if classes.shape[0] > 2:
+            raise ValueError(
+                f"average='binary' needs 2 classes, got {classes.shape[0]}: choose 'macro', "
+                "'micro', 'weighted' or None"
+            )
+        present = classes[counts.seen > 0].tolist()
+        if len(present) == 2 and options.pos_label not in present:
+            raise ValueError(f"pos_label={options.pos_label} is none of the classes {present}")
+        labels = [options.pos_label]
+    if labels is None:
+        return counts
+    place, found = located(classes, labels)
+    hits, predicted, actual, _ = (values[place] * found for values in counts)
+    return Counts(hits, predicted, actual, rg.ones_like(place))
+
+
+def _score(
     preds: ArrayLike,
     target: ArrayLike,
-    average: Average,
+    options: _Options,
     num_classes: int | None,
+    sample_weight: ArrayLike | None,
     threshold: float,
-) -> Counts:
+) -> Any:
+    options.check()
     scores, right = rows(preds, target)
     if is_multilabel(scores, right):
         not_empty(right.shape[0])
-        return _counts_of_sets(scores, right, average, threshold)
-    matrix = confusion_matrix(scores, right, num_classes=num_classes, threshold=threshold)
-    return _counts_of_matrix(matrix, average)
+        weights = sample_weights(sample_weight, right.shape[0])
+        predicted, right = _label_sets(scores, right, options, threshold)
+        if options.average == "samples":
+            ones = rg.ones(right.shape[1], dtype=rg.int64)
+            counts = _set_counts(predicted.T, right.T, ones)._replace(seen=weights)
+        else:
+            counts = _set_counts(predicted, right, weights)
+        return score_of(counts, options)
+    if options.average == "samples":
+        raise ValueError("average='samples' needs several labels per sample: preds, target (N, L)")
+    predicted, right, classes = classified(scores, right, threshold, num_classes)
+    counts = _class_counts(predicted, right, classes, sample_weights(sample_weight, right.shape[0]))
+    return score_of(_selected(counts, classes, options), options)
 
 
-def score_of(
-    kind: str, counts: Counts, average: Average, zero_division: float, beta: float = 1.0
-) -> Any:
+def _label_sets(
+    scores: rg.Tensor, right: rg.Tensor, options: _Options, threshold: float
+) -> tuple[rg.Tensor, rg.Tensor]:
+    """Predicted and right labels of a multilabel problem, those that are asked for."""
+    if options.average == "binary":
+        raise ValueError(
+            "average='binary' is not for several labels per sample: choose 'macro', 'micro', "
+            "'weighted', 'samples' or None"
+        )
+    predicted, right = label_sets(scores, right, threshold)
+    if options.labels is None:
+        return predicted, right
+    place, found = located(rg.arange(right.shape[1]), options.labels)
+    if not bool(found.all()):
+        raise ValueError(f"labels go from 0 to {right.shape[1] - 1} here, got {options.labels}")
+    return predicted[:, place], right[:, place]
+
+
+def score_of(counts: Counts, options: _Options) -> Any:
     """Precision, recall or F-beta of the counts."""
     hits, predicted, actual, seen = counts
-    if average == "binary":
-        hits, predicted, actual = hits[1:], predicted[1:], actual[1:]
-    elif average == "micro":
+    average = options.average
+    if average == "micro":
         hits, predicted, actual = hits.sum()[None], predicted.sum()[None], actual.sum()[None]
-    elif average not in ("macro", "weighted", None):
-        raise ValueError(
-            f"average must be 'micro', 'macro', 'weighted', 'binary' or None, got {average!r}"
-        )
-    if kind == "precision":
-        values = ratio(hits, predicted, zero_division)
-    elif kind == "recall":
-        values = ratio(hits, actual, zero_division)
-    else:
-        square = beta * beta
-        values = ratio((1 + square) * hits, square * actual + predicted, zero_division)
+    # F-beta's denominator, divided by 1 + beta^2: it stays finite when beta does not.
+    share = {"precision": 1.0, "recall": 0.0}.get(
+        options.kind, 1 / (1 + options.beta * options.beta)
+    )
+    called, right = predicted.to(rg.float64), actual.to(rg.float64)
+    values = ratio(hits, share * called + (1 - share) * right, options.zero_division)
     if average is None:
         return values
     if average in ("binary", "micro"):
         return float(values.item())
+    weights = {"macro": seen > 0, "weighted": actual, "samples": seen}[average]
     present = ((seen > 0) & ~rg.isnan(values)).to(rg.float64)
-    weights = present * actual if average == "weighted" else present
+    weights = present * weights
     if float(weights.sum().item()) == 0:
         # What has a value does not occur in the target: scikit-learn gives the plain mean.
         weights = present
@@ -209,22 +307,27 @@ def classification_report(preds: ArrayLike, target: ArrayLike) -> dict[str, Any]
         preds: labels (N,), probabilities of class 1 (N,), or scores (N, C).
         target: labels (N,).
 
+    Returns:
+        "accuracy", "precision", "recall", "f1", and "classes": for each class its "label", the
+        three, and its "support", how often it is right.
+
     >>> report = classification_report([0, 1, 1, 1], [0, 1, 1, 0])
     >>> report["accuracy"], report["recall"], report["classes"][1]["support"]
     (0.75, 0.75, 2)
     """
-    matrix = confusion_matrix(preds, target)
-    counts = _counts_of_matrix(matrix, None)
-    kinds = {"precision": "precision", "recall": "recall", "f1": "fbeta"}
-    per_class = {k: score_of(v, counts, None, 0.0).tolist() for k, v in kinds.items()}
-    support = matrix.sum(1).tolist()
+    predicted, right, classes = classified(preds, target, 0.5, None)
+    counts = _class_counts(predicted, right, classes, rg.ones_like(right))
+    kinds: dict[str, Any] = {"precision": "precision", "recall": "recall", "f1": "fbeta"}
+    per_class = {
+        "label": classes,
+        **{name: score_of(counts, _Options(kind, None)) for name, kind in kinds.items()},
+        "support": counts.actual,
+    }
+    each = zip(*(values.tolist() for values in per_class.values()), strict=True)
     return {
-        "accuracy": int(matrix.trace().item()) / sum(support),
-        **{name: score_of(kind, counts, "macro", 0.0) for name, kind in kinds.items()},
-        "classes": [
-            {**{name: per_class[name][label] for name in kinds}, "support": support[label]}
-            for label in range(len(support))
-        ],
+        "accuracy": int(counts.hits.sum().item()) / right.shape[0],
+        **{name: score_of(counts, _Options(kind)) for name, kind in kinds.items()},
+        "classes": [dict(zip(per_class, values, strict=True)) for values in each],
     }
 
 
@@ -238,7 +341,8 @@ class Precision(ConfusionMetric):
     """
 
     name = "precision"
-    _kind = "precision"
+    _kind: Literal["precision", "recall", "fbeta"] = "precision"
+    beta = 1.0
 
     def __init__(
         self,
@@ -249,17 +353,32 @@ class Precision(ConfusionMetric):
         threshold: float = 0.5,
     ):
         super().__init__(num_classes=num_classes, threshold=threshold)
+        if average == "samples":
+            raise ValueError(
+                f"average='samples' is not kept over batches: use the function for {self.name}"
+            )
         self.average: Average = average
         self.zero_division = zero_division
+        self._options().check()
 
-    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, ...]:
+    def _options(self) -> _Options:
+        return _Options(self._kind, self.average, self.zero_division, self.beta)
+
+    def _measure(self, preds: ArrayLike, target: ArrayLike) -> Counts:
         scores, right = rows(preds, target)
         if is_multilabel(scores, right):
-            return _counts_of_sets(scores, right, self.average, self.threshold)
-        return _counts_of_matrix(self._matrix(scores, right), self.average)
+            predicted, right = _label_sets(scores, right, self._options(), self.threshold)
+            return _set_counts(predicted, right, sample_weights(None, right.shape[0]))
+        size = self._classes(scores, right)
+        predicted, right, classes = classified(scores, right, self.threshold, size)
+        counts = _class_counts(predicted, right, classes, rg.ones_like(right))
+        _selected(counts, classes, self._options())  # refuses what compute() could not use
+        return counts
 
     def _result(self, *sums: rg.Tensor) -> Any:
-        return score_of(self._kind, Counts(*sums), self.average, self.zero_division)
+        counts = Counts(*sums)
+        classes = rg.arange(counts.hits.shape[0])
+        return score_of(_selected(counts, classes, self._options()), self._options())
 
 
 class Recall(Precision):
@@ -298,6 +417,7 @@ class FBetaScore(Precision):
     """
 
     name = "fbeta"
+    _kind = "fbeta"
 
     def __init__(
         self,
@@ -308,13 +428,10 @@ class FBetaScore(Precision):
         zero_division: float = 0.0,
         threshold: float = 0.5,
     ):
+        self.beta = beta
         super().__init__(
             average=average,
             num_classes=num_classes,
             zero_division=zero_division,
             threshold=threshold,
         )
-        self.beta = beta
-
-    def _result(self, *sums: rg.Tensor) -> Any:
-        return score_of("fbeta", Counts(*sums), self.average, self.zero_division, self.beta)

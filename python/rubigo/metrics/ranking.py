@@ -12,9 +12,9 @@ import rubigo as rg
 from .base import Metric
 from .inputs import (
     ArrayLike,
+    class_labels,
     count,
     is_multilabel,
-    labels,
     not_empty,
     probability,
     refuse,
@@ -103,7 +103,7 @@ def _columns(preds: ArrayLike, target: ArrayLike) -> list[tuple[rg.Tensor, rg.Te
         scores = scores.to(rg.float64)
         return [(scores[:, label], hits[:, label]) for label in range(scores.shape[1])]
     classes = 2 if scores.ndim == 1 else scores.shape[1]
-    right = labels(right, "target", classes)
+    right = class_labels(right, "target", classes)
     same_length(scores, right)
     not_empty(right.shape[0])
     scores = scores.to(rg.float64)
@@ -281,7 +281,7 @@ def _log_loss_sums(preds: ArrayLike, target: ArrayLike, logits: bool) -> tuple[f
     if scores.ndim == 1:
         other = rg.zeros_like(scores) if logits else 1 - probability(scores)
         scores = rg.stack([other, scores], 1)
-    right = labels(right, "target", scores.shape[1])
+    right = class_labels(right, "target", scores.shape[1])
     same_length(scores, right)
     if logits:
         logs = scores.log_softmax(1)

@@ -1,0 +1,112 @@
+"""The options of classification metrics against scikit-learn's."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from rubigo import metrics as m
+
+sk = pytest.importorskip("sklearn.metrics")
+
+rng = np.random.default_rng(1)
+LABELS = rng.choice([1, 3, 4, 9], 120)
+GUESS = np.where(rng.random(120) < 0.6, LABELS, rng.choice([1, 4, 7], 120))
+SETS = rng.integers(0, 2, (40, 4))
+SETS[:2] = 0  # samples without a label
+CALLED = np.where(rng.random((40, 4)) < 0.7, SETS, 1 - SETS)
+CALLED[1:3] = 0
+WEIGHTS = [None, rng.random(120), rng.integers(0, 4, 120)]
+AVERAGES = ["micro", "macro", "weighted", None]
+
+PRF = [
+    (m.precision, sk.precision_score, {}),
+    (m.recall, sk.recall_score, {}),
+    (m.f1_score, sk.f1_score, {}),
+    *[(m.fbeta_score, sk.fbeta_score, {"beta": b}) for b in (0.0, 0.5, 3.0, float("inf"))],
+]
+
+
+def close(ours, theirs):
+    ours = ours.tolist() if hasattr(ours, "tolist") else ours
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+@pytest.mark.parametrize("average", AVERAGES)
+def test_labels_and_weights(ours, theirs, options, average):
+    every = itertools.product((None, [4, 1], [9, 2, 7]), WEIGHTS, (0.0, 1.0, float("nan")))
+    for labels, weights, zero in every:
+        more = {"average": average, "labels": labels, "sample_weight": weights, **options}
+        more["zero_division"] = zero
+        close(ours(GUESS, LABELS, **more), theirs(LABELS, GUESS, **more))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+@pytest.mark.parametrize("pair", [(0, 1), (1, 2), (3, 8)])
+def test_the_positive_label(ours, theirs, options, pair):
+    target, preds = rng.choice(pair, 50), rng.choice(pair, 50)
+    for positive, weights in itertools.product(pair, (None, rng.random(50))):
+        more = {"average": "binary", "pos_label": positive, "sample_weight": weights, **options}
+        close(ours(preds, target, **more), theirs(target, preds, **more))
+    with pytest.raises(ValueError, match="pos_label=5"):
+        ours(preds, target, average="binary", pos_label=5, **options)
+    with pytest.warns(UserWarning, match="pos_label=3"):
+        ours(preds, target, pos_label=3, **options)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), PRF)
+@pytest.mark.parametrize("average", ["samples", *AVERAGES])
+def test_several_labels(ours, theirs, options, average):
+    every = itertools.product((None, [2, 0]), (None, rng.random(40)), (0.0, 1.0, float("nan")))
+    for labels, weights, zero in every:
+        more = {"average": average, "labels": labels, "sample_weight": weights, **options}
+        more["zero_division"] = zero
+        close(ours(CALLED, SETS, **more), theirs(SETS, CALLED, **more))
+
+
+def test_confusion_matrix():
+    every = itertools.product((None, [9, 1], [4, 2]), WEIGHTS, (None, "true", "pred", "all"))
+    for labels, weights, normalize in every:
+        more = {"labels": labels, "sample_weight": weights, "normalize": normalize}
+        ours, theirs = m.confusion_matrix(GUESS, LABELS, **more), sk.confusion_matrix(
+            LABELS, GUESS, **more
+        )  # fmt: skip
+        close(ours, theirs)
+        assert ours.dtype.name == str(theirs.dtype)
+
+
+def test_weighted_accuracy():
+    for weights in WEIGHTS:
+        close(
+            m.accuracy(GUESS, LABELS, sample_weight=weights),
+            sk.accuracy_score(LABELS, GUESS, sample_weight=weights),
+        )
+    scores, target = rng.random((120, 4)), rng.integers(0, 4, 120)
+    close(
+        m.top_k_accuracy(scores, target, k=2, sample_weight=WEIGHTS[1]),
+        sk.top_k_accuracy_score(target, scores, k=2, sample_weight=WEIGHTS[1]),
+    )
+
+
+def test_labels_that_do_not_occur_take_no_room():
+    preds, target = [0, 10**6, 10**12], [0, 1, 10**12]
+    close(m.f1_score(preds, target), sk.f1_score(target, preds, average="macro"))
+    assert m.confusion_matrix(preds, target).shape == (4, 4)
+    for weights in (None, "linear", "quadratic"):
+        close(
+            m.cohen_kappa(GUESS, LABELS, weights=weights),
+            sk.cohen_kappa_score(LABELS, GUESS, weights=weights),
+        )
+    close(m.matthews_corrcoef(GUESS, LABELS), sk.matthews_corrcoef(LABELS, GUESS))
+
+
+def test_a_report_names_its_labels():
+    report = m.classification_report(GUESS, LABELS)
+    theirs = sk.classification_report(LABELS, GUESS, output_dict=True, zero_division=0)
+    for row in report["classes"]:
+        wanted = theirs[str(row["label"])]
+        assert [row[k] for k in ("precision", "recall", "f1", "support")] == pytest.approx(
+            [wanted[k] for k in ("precision", "recall", "f1-score", "support")]
+        )
+    assert [row["label"] for row in report["classes"]] == [1, 3, 4, 7, 9]
