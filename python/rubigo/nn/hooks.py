@@ -44,8 +44,8 @@ class Hooks:
         self.backward_pre: dict[int, Callable[..., Any]] = {}
         self.backward: dict[int, Callable[..., Any]] = {}
         self.save_pre: dict[int, Callable[..., Any]] = {}
-        self.save_post: dict[int, Callable[..., Any]] = {}
-        self.load_pre: dict[int, Callable[..., Any]] = {}
+        self.save_post: dict[int, tuple[Callable[..., Any], bool]] = {}
+        self.load_pre: dict[int, tuple[Callable[..., Any], bool]] = {}
         self.load_post: dict[int, Callable[..., Any]] = {}
 
     def call(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -263,9 +263,11 @@ class Module:
         for name, child in of_kind(self, _MODULE).items():
             if child is not None:
                 child.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in list(hooks.save_post.values()):
-            if hook(self, found, prefix, {"version": self._version}) is not None:
+        for hook, may_replace in list(hooks.save_post.values()):
+            new = hook(self, found, prefix, {"version": self._version})
+            if new is not None and not may_replace:
                 raise RuntimeError("a state_dict post-hook must change the dict, and return None")
+            found = found if new is None else new
         return found
 
     def _save_to_state_dict(
@@ -307,7 +309,8 @@ class Module:
         Args:
             state_dict: As `state_dict` returned it.
             strict: Raise if names are missing or unexpected.
-            assign: Take the tensors themselves instead of copying their values.
+            assign: Take the tensors themselves instead of copying their values; parameters stay
+                frozen, or not, as they were.
 
         Returns:
             The missing and the unexpected names.
@@ -325,11 +328,9 @@ class Module:
         error_msgs: list[str],
     ) -> None:
         """Takes what belongs to this module itself; PyTorch's name, to be overridden."""
-        for hook in list(seen_hooks(self).load_pre.values()):
-            hook(
-                self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-                error_msgs,
-            )  # fmt: skip
+        args = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        for hook, with_module in list(seen_hooks(self).load_pre.values()):
+            hook(*((self, *args) if with_module else args))
         own = {**of_kind(self, _PARAMETER), **of_kind(self, _BUFFER)}
         own = {name: value for name, value in own.items() if value is not None}
         missing, unexpected = state.load_own(
@@ -506,14 +507,24 @@ class Module:
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Runs ``hook(module, state_dict, prefix, metadata)``, which may change the dict."""
-        return RemovableHandle(hooks_of(self).save_post, hook)
+        return RemovableHandle(hooks_of(self).save_post, (hook, False))
+
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """The post-hook under PyTorch's older name: at the root it may return another dict."""
+        return RemovableHandle(hooks_of(self).save_post, (hook, True))
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Runs ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)``.
 
         Before this module's values are loaded; it may change the dict, as to rename keys.
         """
-        return RemovableHandle(hooks_of(self).load_pre, hook)
+        return self._register_load_state_dict_pre_hook(hook, True)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """The pre-hook under PyTorch's older name, which is not given the module unless asked."""
+        return RemovableHandle(hooks_of(self).load_pre, (hook, with_module))
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Runs ``hook(module, result)`` after loading; it may change the lists of ``result``."""

@@ -64,7 +64,10 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
                 path = f"{prefix}{name}."
                 visit(child, {k: v for k, v in given.items() if k.startswith(path)}, path)
         for hook in list((part._rubigo_hooks or NO_HOOKS).load_post.values()):
-            hook(part, result)
+            if hook(part, result) is not None:
+                raise RuntimeError(
+                    "a load_state_dict post-hook must change the lists of result, and return None"
+                )
 
     try:
         visit(module, dict(state_dict), "")
@@ -104,16 +107,19 @@ def load_own(
         new = state_dict[key]
         if not isinstance(new, Tensor):
             errors.append(f"{key}: expected a Tensor, got {type(new).__name__}")
-        elif tuple(new.shape) != tuple(value.shape):
+            continue
+        if value.dim() == 0 and tuple(new.shape) == (1,):
+            new = new[0]  # PyTorch's oldest files know no 0-d tensors
+        if tuple(new.shape) != tuple(value.shape):
             errors.append(
                 f"{key}: the model has shape {tuple(value.shape)}, "
                 f"the state_dict has {tuple(new.shape)}"
             )
         elif about.get("assign_to_params_buffers"):
-            if isinstance(value, Parameter) and not isinstance(new, Parameter):
-                new = Parameter(new, value.requires_grad)
-            undo.append(functools.partial(setattr, module, name, value))
-            setattr(module, name, new)
+            try:
+                _assign(module, name, value, new, undo)
+            except RuntimeError as error:
+                errors.append(f"{key}: {error}")
         else:
             undo.append(functools.partial(value.copy_, value.detach().clone()))
             with rg.no_grad():
@@ -134,6 +140,27 @@ def load_own(
             if first not in known or bool(dot) != (first in module._modules):
                 unexpected.append(key)
     return missing, unexpected
+
+
+def _assign(
+    module: Module, name: str, value: Tensor, new: Tensor, undo: list[Callable[[], Any]]
+) -> None:
+    """Puts a tensor in the place of another; a parameter is trained if the one before was."""
+    slots = dict(module._rubigo_slots)
+
+    def back() -> None:
+        module._rubigo_slots.clear()
+        module._rubigo_slots.update(slots)
+        module.__dict__[name] = value
+
+    undo.append(back)
+    if isinstance(value, Parameter):
+        if isinstance(new, Parameter):
+            undo.append(functools.partial(new.requires_grad_, new.requires_grad))
+            new.requires_grad_(value.requires_grad)
+        else:
+            new = Parameter(new, value.requires_grad)
+    setattr(module, name, new)
 
 
 def parse_to(args: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:
