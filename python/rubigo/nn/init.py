@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import rubigo as rg
@@ -176,7 +177,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     centre = tuple(n // 2 for n in tensor.shape[2:])
     with rg.no_grad():
         tensor.zero_()
-        for g in range(groups):
+        for g in range(groups if tensor.numel() else 0):
             for d in range(min(per_group, tensor.shape[1])):
                 tensor[(g * per_group + d, d, *centre)] = 1.0
     return tensor
@@ -192,7 +193,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
 
     Reference: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
-    bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
+    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -206,7 +207,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
 
     Reference: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 
 def kaiming_uniform_(
@@ -226,6 +227,8 @@ def kaiming_uniform_(
 
     Reference: He et al. 2015, https://arxiv.org/abs/1502.01852
     """
+    if not tensor.numel():
+        return _nothing(tensor)
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -246,6 +249,8 @@ def kaiming_normal_(
 
     Reference: He et al. 2015, https://arxiv.org/abs/1502.01852
     """
+    if not tensor.numel():
+        return _nothing(tensor)
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
@@ -304,6 +309,16 @@ def uniform_fan_in_(weight: Tensor, bias: Tensor | None) -> None:
     uniform_(weight, -bound, bound)
     if bias is not None:
         uniform_(bias, -bound, bound)
+
+
+def _nothing(tensor: Tensor) -> Tensor:
+    """A tensor without elements, about which PyTorch warns here."""
+    warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+    return tensor
+
+
+def _xavier_std(tensor: Tensor, gain: float) -> float:
+    return gain * math.sqrt(2.0 / max(1, sum(fans(tensor))))  # the sum is 0 if nothing is to fill
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
