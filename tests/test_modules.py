@@ -386,3 +386,31 @@ def test_messages_of_ones_own_layers_stay_whole():
     for text in ("b: drive not ready", "block: the value: bad", ": colon"):
         with pytest.raises(RuntimeError, match=f"^Block: {text}$"):
             Block()(text)
+
+
+@pytest.mark.parametrize("lib, n", BOTH)
+def test_shared_modules_twice(lib, n):
+    layer = n.Linear(1, 1)
+    model = n.Sequential(layer, n.Sequential(layer))
+    assert len(list(model.modules())) == 3
+    assert len(list(model.modules(remove_duplicate=False))) == 4
+    assert len(list(model.named_parameters(remove_duplicate=False))) == 4
+
+
+@pytest.mark.parametrize("lib, n", BOTH)
+def test_frozen_tables(lib, n):
+    assert n.Embedding(2, 3, _freeze=True).weight.requires_grad is False
+    rows = lib.ones(2, 3)
+    table = n.Embedding(2, 3, None, None, 2.0, False, False, rows, True)
+    assert table.weight.requires_grad is False and table.weight.data_ptr() == rows.data_ptr()
+    assert n.Embedding.from_pretrained(rows).weight.requires_grad is False
+    assert n.Embedding.from_pretrained(embeddings=rows, freeze=False).weight.requires_grad
+
+
+@pytest.mark.parametrize("lib, n", BOTH)
+def test_the_older_names_of_hardtanh(lib, n):
+    with pytest.warns(FutureWarning, match="min_val"):
+        layer = n.Hardtanh(min_value=-2.0)
+    with pytest.warns(FutureWarning, match="max_val"):
+        other = n.Hardtanh(max_value=3.0)
+    assert (layer.min_val, layer.max_val, other.max_val) == (-2.0, 1.0, 3.0)

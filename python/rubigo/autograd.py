@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from weakref import ref
 
 from rubigo import _core
 from rubigo._core import Tensor
+from rubigo.testing import gradcheck as gradcheck, gradgradcheck as gradgradcheck
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Tensors = Tensor | Sequence[Tensor]
@@ -173,6 +175,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = ...,
     retain_graph: bool | None = ...,
     create_graph: bool = ...,
+    only_inputs: bool = ...,
     allow_unused: Literal[False] | None = ...,
     is_grads_batched: bool = ...,
     materialize_grads: bool = ...,
@@ -184,6 +187,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = ...,
     retain_graph: bool | None = ...,
     create_graph: bool = ...,
+    only_inputs: bool = ...,
     allow_unused: bool | None = ...,
     is_grads_batched: bool = ...,
     materialize_grads: bool = ...,
@@ -194,6 +198,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -206,8 +211,14 @@ def grad(
         grad_outputs: the vector of the vector-Jacobian product, one for each output.
         retain_graph: keep what was saved, for another pass; `create_graph` by default.
         create_graph: record the gradients' own computation.
+        only_inputs: has no effect; False warns, as in PyTorch.
         allow_unused: give None for inputs that the outputs do not depend on, instead of raising.
+        is_grads_batched: only False.
         materialize_grads: give zeros instead of None.
+
+    Raises:
+        RuntimeError: for outputs without a graph, or with several elements and no vector; for
+            inputs that are not used.
 
     >>> import rubigo as rg
     >>> x = rg.tensor(3.0, requires_grad=True)
@@ -217,6 +228,12 @@ def grad(
     """
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched: call grad once for each vector instead")
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs is ignored: use backward() to add to the .grad of other leaves",
+            FutureWarning,
+            stacklevel=2,
+        )
     outputs, inputs = _listed(outputs), _listed(inputs)
     vectors = _vectors(grad_outputs, outputs)
     if len(vectors) != len(outputs):
@@ -240,9 +257,33 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Tensor | Sequence[Tensor | None] | None = None,
     inputs: _Tensors | None = None,
 ) -> None:
-    """Adds the gradients of `tensors` into the `.grad` of the leaves."""
+    """Adds the gradients of `tensors` into the `.grad` of the leaves.
+
+    Args:
+        tensors: tensor or tensors to differentiate; scalars unless `grad_tensors` is given.
+        grad_tensors: the vector of the vector-Jacobian product, one for each tensor.
+        retain_graph: keep what was saved, for another pass; `create_graph` by default.
+        create_graph: record the gradients' own computation.
+        grad_variables: the older name of `grad_tensors`.
+        inputs: only these leaves get a gradient.
+
+    Raises:
+        RuntimeError: for tensors without a graph, or with several elements and no vector.
+
+    >>> import rubigo as rg
+    >>> x = rg.tensor([1.0, 2.0], requires_grad=True)
+    >>> rg.autograd.backward(x * 3, rg.tensor([1.0, 10.0]))
+    >>> x.grad.tolist()
+    [3.0, 30.0]
+    """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("grad_variables is the older name of grad_tensors: pass only one")
+        warnings.warn("grad_variables is now grad_tensors", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables
     tensors = _listed(tensors)
     vectors = _vectors(grad_tensors, tensors)
     keep = create_graph if retain_graph is None else retain_graph
@@ -420,33 +461,3 @@ def _record(
     _core.attach_function(cls.__name__, tensors, outputs, plain, rule, release)
     ctx._saved = tuple(saved)
     ctx._to_save = ()
-
-
-def gradcheck(
-    func: Callable[..., Any],
-    inputs: _Tensors,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
-    raise_exception: bool = True,
-) -> bool:
-    """Whether the gradients of `func` agree with finite differences. Inputs should be float64."""
-    from rubigo.testing import gradcheck as check
-
-    return check(func, inputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
-
-
-def gradgradcheck(
-    func: Callable[..., Any],
-    inputs: _Tensors,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
-    raise_exception: bool = True,
-) -> bool:
-    """Whether the second gradients of `func` agree with finite differences."""
-    from rubigo.testing import gradgradcheck as check
-
-    return check(func, inputs, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,10 @@ def _outputs(func: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     return [out] if isinstance(out, Tensor) else [o for o in out if isinstance(o, Tensor)]
 
 
+class GradcheckError(RuntimeError, AssertionError):
+    """A gradient that differs from the differences of its function."""
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
@@ -57,47 +62,122 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
 ) -> bool:
-    """Compares the gradients of `func` with central differences.
+    """Compares the gradients of `func`, for a random vector, with central differences.
+
+        |grad - (f(x + eps) - f(x - eps)) / (2 eps)| <= atol + rtol |difference|
 
     Args:
         func: takes the inputs, gives a tensor or several.
-        inputs: a tensor or a tuple; those that require grad must be float64.
+        inputs: a tensor or a tuple; those that require grad should be float64.
         eps: the step of the differences.
+        atol: the absolute tolerance.
+        rtol: the relative tolerance.
+        raise_exception: raise if the check fails, instead of returning False.
+        nondet_tol: how far two runs of the same backward may be apart.
+        check_grad_dtypes: also check that the gradients have the dtypes of the inputs.
+        check_batched_grad, check_batched_forward_grad, check_forward_ad: only False; there is
+            neither `vmap` nor forward mode.
+        check_backward_ad: only True.
+        check_undefined_grad, fast_mode, masked: change nothing: each output is differentiated
+            alone, by one random vector, and no tensor is sparse.
+
+    Raises:
+        GradcheckError: if the check fails; a `RuntimeError` and an `AssertionError`.
+        ValueError: if no input requires a gradient.
+        NotImplementedError: for the options that are not there.
 
     >>> import rubigo as rg
     >>> x = rg.tensor([0.5, 2.0], dtype=rg.float64, requires_grad=True)
     >>> rg.testing.gradcheck(rg.log, (x,))
     True
     """
-    import rubigo as rg
-
+    _refuse(
+        check_batched_grad=check_batched_grad,
+        check_batched_forward_grad=check_batched_forward_grad,
+        check_forward_ad=check_forward_ad,
+    )
+    if not check_backward_ad:
+        raise ValueError("check_backward_ad=False leaves nothing to check")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    wanted = _differentiated(inputs)
+    try:
+        for k, out in enumerate(_outputs(func, inputs)):
+            if not out.requires_grad:
+                continue
+            weights = _core.randn_like(out.detach())
+            found = _gradients(out, inputs, wanted, weights)
+            again = _gradients(out, inputs, wanted, weights)
+            zeros = _gradients(out, inputs, wanted, weights * 0)
+            for i, g, h, zero in zip(wanted, found, again, zeros, strict=True):
+                name = f"gradient of output {k} by input {i}"
+                expected = _differences(func, inputs, i, k, weights, eps)
+                _compare(name, g, expected, rtol, atol)
+                if (apart := _gap(g, h)) > nondet_tol:
+                    raise GradcheckError(f"{name} differs by {apart:.3g} between two runs")
+                if not bool((zero == 0).all()):
+                    raise GradcheckError(f"{name} is not zero for a vector of zeros: {zero}")
+                if check_grad_dtypes and g.dtype != inputs[i].dtype:
+                    raise GradcheckError(f"{name} is {g.dtype}, the input {inputs[i].dtype}")
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _refuse(**options: bool) -> None:
+    for name, on in options.items():
+        if on:
+            raise NotImplementedError(f"{name}=True: there is neither vmap nor forward mode")
+
+
+def _differentiated(inputs: tuple[Any, ...]) -> list[int]:
+    """The places of the inputs that require a gradient."""
     wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not wanted:
         raise ValueError("gradcheck needs at least one input that requires grad")
     for i in wanted:
-        if inputs[i].dtype != rg.float64:
-            raise ValueError(f"input {i} is {inputs[i].dtype}: differences need float64")
-    outputs = _outputs(func, inputs)
-    for k, out in enumerate(outputs):
-        if not out.requires_grad:
-            continue
-        weights = _core.randn(out.shape, dtype=out.dtype)
-        chosen = [inputs[i] for i in wanted]
-        found = rg.autograd.grad(out, chosen, weights, retain_graph=True, allow_unused=True)
-        for i, g in zip(wanted, found, strict=True):
-            expected = _differences(func, inputs, i, k, weights, eps)
-            actual = rg.zeros_like(expected) if g is None else g.detach()
-            if not rg.allclose(actual, expected, rtol, atol, equal_nan=True):
-                if raise_exception:
-                    gap = (actual - expected).abs().max().item()
-                    raise AssertionError(
-                        f"gradient of output {k} by input {i} is off by {gap:.3g}:\n"
-                        f"by rule:        {actual}\nby differences: {expected}"
-                    )
-                return False
-    return True
+        if inputs[i].dtype != _core.float64:
+            warnings.warn(
+                f"input {i} is {inputs[i].dtype}: differences need float64, this check will "
+                "likely fail",
+                stacklevel=3,
+            )
+    return wanted
+
+
+def _gradients(
+    out: Tensor, inputs: tuple[Any, ...], wanted: list[int], vector: Tensor
+) -> list[Tensor]:
+    import rubigo as rg
+
+    chosen = [inputs[i] for i in wanted]
+    found = rg.autograd.grad(out, chosen, vector, retain_graph=True, materialize_grads=True)
+    return [g.detach() for g in found]
+
+
+def _gap(a: Tensor, b: Tensor) -> float:
+    return (a - b).abs().max().item() if a.numel() else 0.0
+
+
+def _compare(name: str, actual: Tensor, expected: Tensor, rtol: float, atol: float) -> None:
+    import rubigo as rg
+
+    if not rg.allclose(actual, expected, rtol, atol, equal_nan=True):
+        raise GradcheckError(
+            f"{name} is off by {_gap(actual, expected):.3g}:\n"
+            f"by rule:        {actual}\nby differences: {expected}"
+        )
 
 
 def _differences(
@@ -137,46 +217,76 @@ def _differences(
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
+    grad_outputs: Tensor | Sequence[Tensor] | None = None,
     *,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
+    gen_non_contig_grad_outputs: bool = False,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
+    fast_mode: bool = False,
+    masked: bool = False,
 ) -> bool:
-    """Compares second gradients with central differences of the first."""
+    """Compares second gradients of `func` with central differences of the first.
+
+    Args:
+        func, inputs: as for `gradcheck`, and so are the options that are not here.
+        grad_outputs: one vector per output for the first gradients; random unless given.
+        gen_non_contig_grad_outputs: make the random ones non-contiguous.
+        check_fwd_over_rev: only False; there is no forward mode.
+        check_rev_over_rev: only True.
+
+    >>> import rubigo as rg
+    >>> x = rg.tensor([0.5, 2.0], dtype=rg.float64, requires_grad=True)
+    >>> rg.testing.gradgradcheck(rg.log, (x,))
+    True
+    """
     import rubigo as rg
 
+    _refuse(check_batched_grad=check_batched_grad, check_fwd_over_rev=check_fwd_over_rev)
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    outputs = _outputs(func, inputs)
-    vectors = [_core.randn(o.shape, dtype=o.dtype).requires_grad_() for o in outputs]
+    wanted = _differentiated(inputs)
+    if grad_outputs is None:
+        outputs = [o.detach() for o in _outputs(func, inputs)]
+        if gen_non_contig_grad_outputs:
+            outputs = [_core.stack([o, o], -1).select(-1, 0) for o in outputs]
+            vectors = tuple(o.copy_(_core.randn_like(o)).requires_grad_() for o in outputs)
+        else:
+            vectors = tuple(_core.randn_like(o).requires_grad_() for o in outputs)
+    else:
+        vectors = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
 
     def first(*args: Any) -> tuple[Tensor, ...]:
         xs, vs = args[: len(inputs)], args[len(inputs) :]
         outs = _outputs(func, xs)
         pairs = [(o, v) for o, v in zip(outs, vs, strict=True) if o.requires_grad]
-        found = rg.autograd.grad(
+        return rg.autograd.grad(
             [o for o, _ in pairs],
             [xs[i] for i in wanted],
             [v for _, v in pairs],
             create_graph=True,
-            allow_unused=True,
-        )
-        return tuple(
-            rg.zeros_like(xs[i]) if g is None else g for i, g in zip(wanted, found, strict=True)
+            materialize_grads=True,
         )
 
     # The moved input must stay a variable while differences are taken.
     def tracked(*args: Any) -> tuple[Tensor, ...]:
         live = [
             a.detach().requires_grad_()
-            if isinstance(a, Tensor) and not a.requires_grad and a.dtype == rg.float64
+            if i in wanted and isinstance(a, Tensor) and not a.requires_grad
             else a
-            for a in args
+            for i, a in enumerate(args)
         ]
         return first(*live)
 
     return gradcheck(
         tracked, (*inputs, *vectors), eps=eps, atol=atol, rtol=rtol,
-        raise_exception=raise_exception,
+        raise_exception=raise_exception, nondet_tol=nondet_tol,
+        check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
+        check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import rubigo as rg
@@ -178,6 +179,9 @@ class Hardtanh(Layer):
     Args:
         min_val: Lower limit.
         max_val: Upper limit.
+        inplace: Write the result into the input.
+        min_value: The older name of ``min_val``.
+        max_value: The older name of ``max_val``.
 
     Example:
         >>> import rubigo as rg
@@ -185,8 +189,21 @@ class Hardtanh(Layer):
         [-1.0, 0.5]
     """
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
+        if min_value is not None:
+            warnings.warn("min_value is now min_val", FutureWarning, stacklevel=2)
+            min_val = min_value
+        if max_value is not None:
+            warnings.warn("max_value is now max_val", FutureWarning, stacklevel=2)
+            max_val = max_value
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace

@@ -50,6 +50,7 @@ class Embedding(Layer):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
         _weight: Tensor | None = None,
+        _freeze: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -76,9 +77,10 @@ class Embedding(Layer):
                     f"Embedding: _weight must have shape {(num_embeddings, embedding_dim)}, "
                     f"got {tuple(_weight.shape)}"
                 )
-            self.weight = Parameter(_weight)
+            self.weight = Parameter(_weight, requires_grad=not _freeze)
             return
-        self.weight = Parameter(rg.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        table = rg.empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
+        self.weight = Parameter(table, requires_grad=not _freeze)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -99,15 +101,26 @@ class Embedding(Layer):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Self:
-        """A table with these rows, shape ``(num, dim)``, trained only without ``freeze``."""
+        """A table with these rows.
+
+        Args:
+            embeddings: Shape ``(num, dim)``; shared with the layer.
+            freeze: Do not train them.
+            padding_idx: As for the layer, and so are the others.
+
+        Example:
+            >>> import rubigo as rg
+            >>> table = rg.nn.Embedding.from_pretrained(rg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+            >>> table(rg.tensor([1])).tolist(), table.weight.requires_grad
+            ([[3.0, 4.0]], False)
+        """
         if embeddings.dim() != 2:
             raise ValueError(f"Embedding: expected a 2-d table, got {tuple(embeddings.shape)}")
         rows, columns = embeddings.shape
-        self = cls(
-            rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings
-        )
-        self.weight.requires_grad_(not freeze)
-        return self
+        return cls(
+            rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
+            embeddings, freeze,
+        )  # fmt: skip
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
