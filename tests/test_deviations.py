@@ -183,6 +183,35 @@ def test_random_streams():
 def test_bool_extremes():
     x = rg.tensor([True, False])
     assert x.abs().tolist() == [True, False] and x.argmin().item() == 1 and x.argmax().item() == 0
+    assert F.relu(x).tolist() == [True, False]
+
+
+def test_floats_only():
+    x, image, kernel = rg.tensor([1, 9]), rg.ones(1, 1, 4, 4).long(), rg.ones(1, 1, 2, 2).long()
+    for call in (
+        lambda: F.relu6(x),
+        lambda: F.hardtanh(x),
+        lambda: F.threshold(x, 1, 0),
+        lambda: F.max_pool2d(image, 2),
+        lambda: F.avg_pool2d(image, 2),
+        lambda: F.conv2d(image, kernel),
+        lambda: F.conv_transpose2d(image, kernel),
+    ):
+        with pytest.raises(TypeError, match=r"x\.float\(\)"):
+            call()
+
+
+def test_activations_of_integers():
+    x = rg.tensor([-3, 2])
+    for function in (F.gelu, F.silu, F.mish, F.softplus, F.logsigmoid, F.glu):
+        assert function(x).equal(function(x.float()))
+    assert F.prelu(x, rg.tensor([2])).tolist() == [-6, 2]
+
+
+def test_linear_bias():
+    for shape in ((1,), (), (2, 4), (1, 4)):
+        with pytest.raises(rg.ShapeError, match="bias"):
+            F.linear(rg.ones(2, 3), rg.ones(4, 3), rg.ones(shape))
 
 
 def test_activations_at_infinity():

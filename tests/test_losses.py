@@ -224,3 +224,38 @@ def test_gradients_at_infinity_as_in_torch(name):
         loss.sum().backward()
         found.append((loss.tolist(), x.grad.tolist()))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(
+    "scores, target",
+    [(0.5, 0), (0.5, [-1]), ([0.5], 0), ([0.5, 0.2, 0.1], [1, -1, 0]), ([0.5, 0.2], [1, 0])],
+)
+def test_multilabel_margin_of_one_sample(scores, target, reduction, device):
+    ours = nn.functional.multilabel_margin_loss(
+        rg.tensor(scores, device=device), rg.tensor(target, device=device), reduction=reduction
+    )
+    theirs = torch.nn.functional.multilabel_margin_loss(
+        torch.tensor(scores), torch.tensor(target), reduction=reduction
+    )
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+def test_multilabel_margin_refuses_what_torch_does(device):
+    for scores, target, error in (
+        ([0.5, 0.2], [2, -1], IndexError),
+        ([0.5, 0.2], [0, -2], IndexError),
+        ([], [], rg.ShapeError),
+        ([[], []], [[], []], rg.ShapeError),
+        ([[[0.5]]], [[[0]]], rg.ShapeError),
+        ([[0.5, 0.2]], [0, 1], rg.ShapeError),
+    ):
+        x = rg.tensor(scores, dtype=rg.float32, device=device)
+        y = rg.tensor(target, dtype=rg.int64, device=device)
+        with pytest.raises(error, match="multilabel_margin_loss"):
+            nn.functional.multilabel_margin_loss(x, y)
+        with pytest.raises(RuntimeError):
+            torch.nn.functional.multilabel_margin_loss(
+                torch.tensor(scores), torch.tensor(target, dtype=torch.int64)
+            )

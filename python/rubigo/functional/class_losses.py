@@ -237,9 +237,13 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
     """``sum_{y, j} max(0, 1 - x_y + x_j) / C`` over the right classes ``y`` and the wrong ``j``.
 
     Args:
-        input: Scores, shape ``(N, C)`` or ``(C,)``.
+        input: Scores, shape ``(N, C)`` or ``(C,)``; a number counts as one class.
         target: The right classes of each sample first, then -1; same shape.
         reduction: ``"mean"``, ``"sum"`` or ``"none"`` (per sample).
+
+    Raises:
+        ShapeError: for other shapes.
+        IndexError: for classes that are not there.
 
     Example:
         >>> import rubigo as rg
@@ -247,9 +251,22 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
         >>> rg.nn.functional.multilabel_margin_loss(x, rg.tensor([[2, -1, 0]])).item()
         0.0
     """
+    check_tensors("multilabel_margin_loss", input, target)
+    if input.dim() < 2 and target.dim() < 2:
+        input, target = input.reshape(-1), target.reshape(-1)
     same_shape("multilabel_margin_loss", input, target)
-    if not input.numel():
-        return reduce(input.sum(-1), reduction)
+    classes = input.shape[-1]
+    if input.dim() > 2 or not classes:
+        raise ShapeError(
+            "multilabel_margin_loss: expected scores of shape (N, C) or (C,) with C >= 1, got "
+            f"{tuple(input.shape)}"
+        )
+    wrong = (target < -1) | (target >= classes)
+    if bool(wrong.any()):
+        raise IndexError(
+            f"multilabel_margin_loss: target must hold classes from 0 to {classes - 1}, then -1, "
+            f"got {target[wrong][0].item()}"
+        )
     # What stands behind the first -1 does not count.
     listed = (target < 0).long().cumsum(-1) == 0
     index = target.masked_fill(~listed, 0)
@@ -257,7 +274,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean
     score = input.gather(-1, index).unsqueeze(-1)
     hinge = (1 - score + input.unsqueeze(-2)).clamp(min=0)
     counted = listed.unsqueeze(-1) & ~right.unsqueeze(-2)
-    return reduce(hinge.masked_fill(~counted, 0.0).sum((-2, -1)) / input.shape[-1], reduction)
+    return reduce(hinge.masked_fill(~counted, 0.0).sum((-2, -1)) / classes, reduction)
 
 
 def _safe_log(x: Tensor, rest: Tensor) -> Tensor:
