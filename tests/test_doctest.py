@@ -64,6 +64,46 @@ def test_the_first_names_have_examples():
         assert ">>>" in (value.__doc__ or ""), value
 
 
+DOCUMENTED = (
+    rg.autograd, rg.nn.functional, rg.nn, rg.nn.init, rg.nn.utils, rg.metrics, rg.testing,
+)  # fmt: skip
+ENTRY = re.compile(r"^\s+((?:\w+, )*\w+): \S", re.M)
+ELSEWHERE = re.compile(r"\b[Aa]rguments as (?:in|for) `(\w+)`")
+
+
+def public(module):
+    """The functions and classes of a module that are written in Python."""
+    every = hasattr(module, "__all__") or module is rg.nn
+    for name in getattr(module, "__all__", None) or dir(module):
+        value = getattr(module, name)
+        home = str(getattr(value, "__module__", ""))
+        written = home.startswith("rubigo.") and not home.startswith("rubigo._core")
+        mine = not name.startswith("_") and written and (every or home == module.__name__)
+        error = isinstance(value, type) and issubclass(value, Exception)
+        if mine and callable(value) and not error:
+            yield name, value
+
+
+def explained(module, value):
+    """The arguments of which a docstring says something, or the one that it refers to."""
+    text = inspect.getdoc(value) or ""
+    names = {name for entry in ENTRY.findall(text) for name in entry.split(", ")}
+    for other in ELSEWHERE.findall(text):
+        names |= explained(module, getattr(module, other))
+    return names
+
+
+@pytest.mark.parametrize("module", DOCUMENTED, ids=lambda module: module.__name__)
+def test_every_argument_is_explained(module):
+    lacking = {}
+    for name, value in public(module):
+        given = {p for p in inspect.signature(value).parameters if not p.startswith("_")}
+        missing = given - {"args", "kwargs"} - explained(module, value)
+        if missing or ">>>" not in (inspect.getdoc(value) or ""):
+            lacking[name] = missing or "an example"
+    assert not lacking
+
+
 def test_the_readme_runs():
     import pathlib
     import re

@@ -85,6 +85,9 @@ class _GradMode:
 class no_grad(_GradMode):
     """Nothing is recorded inside: results do not require gradients.
 
+    Args:
+        function: what it decorates; None for a `with` block.
+
     >>> import rubigo as rg
     >>> x = rg.ones(2, requires_grad=True)
     >>> with rg.no_grad():
@@ -97,7 +100,18 @@ class no_grad(_GradMode):
 
 
 class inference_mode(no_grad):
-    """As `no_grad`; accepts PyTorch's `mode` argument."""
+    """As `no_grad`.
+
+    Args:
+        mode: False records after all.
+
+    >>> import rubigo as rg
+    >>> x = rg.ones(2, requires_grad=True)
+    >>> with rg.inference_mode():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     @overload
     def __new__(cls, mode: bool = True) -> Self: ...
@@ -114,13 +128,35 @@ class inference_mode(no_grad):
 
 
 class enable_grad(_GradMode):
-    """Records inside of a `no_grad` block."""
+    """Records inside of a `no_grad` block.
+
+    Args:
+        function: what it decorates; None for a `with` block.
+
+    >>> import rubigo as rg
+    >>> x = rg.ones(2, requires_grad=True)
+    >>> with rg.no_grad(), rg.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
 
     mode = True
 
 
 class set_grad_enabled(_GradMode):
-    """Switches recording on or off: at once, and for a `with` block."""
+    """Switches recording on or off: at once, and for a `with` block.
+
+    Args:
+        mode: whether operations are recorded.
+
+    >>> import rubigo as rg
+    >>> x = rg.ones(2, requires_grad=True)
+    >>> with rg.autograd.set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     def __new__(cls, mode: bool) -> Self:
         return object.__new__(cls)
@@ -151,7 +187,13 @@ class set_grad_enabled(_GradMode):
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded on this thread."""
+    """Whether operations are recorded on this thread.
+
+    >>> import rubigo as rg
+    >>> with rg.no_grad():
+    ...     rg.is_grad_enabled()
+    False
+    """
     return _core.is_grad_enabled()
 
 
@@ -293,7 +335,15 @@ def backward(
 
 
 class FunctionCtx:
-    """What `forward` leaves for `backward`."""
+    """What `forward` leaves for `backward`; as `ctx` in the example of `Function`.
+
+    Any other attribute may be set on it, too.
+
+    >>> ctx = FunctionCtx()
+    >>> ctx.shape = (2, 3)
+    >>> ctx.needs_input_grad, ctx.shape
+    ((), (2, 3))
+    """
 
     def __init__(self) -> None:
         # A tensor, its version when it was saved, and the output that it stands for, if any.

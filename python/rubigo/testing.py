@@ -19,7 +19,25 @@ def assert_close(
     equal_nan: bool = False,
     msg: str | None = None,
 ) -> None:
-    """Raises AssertionError unless shapes and dtypes agree and |x - y| <= atol + rtol * |y|."""
+    """Raises unless shapes and dtypes agree and the elements nearly.
+
+        |actual - expected| <= atol + rtol |expected|
+
+    Args:
+        actual: what was found, a tensor or what becomes one.
+        expected: what it should be, likewise.
+        rtol: the relative tolerance; by default 1.3e-6 for float32, 1e-3 and 1.6e-2 for float16
+            and bfloat16, 1e-7 for float64, and 0 for whole numbers.
+        atol: the absolute tolerance; by default 1e-5, 1e-7 for float64, and 0 for whole numbers.
+        equal_nan: whether NaN equals NaN.
+        msg: what the error ends with.
+
+    Raises:
+        AssertionError: if they differ, saying how many elements do, and by how much.
+
+    >>> import rubigo as rg
+    >>> rg.testing.assert_close(rg.tensor([0.1]) + 0.2, rg.tensor([0.3]))
+    """
     import rubigo as rg
 
     if not isinstance(actual, Tensor):
@@ -236,11 +254,13 @@ def gradgradcheck(
     """Compares second gradients of `func` with central differences of the first.
 
     Args:
-        func, inputs: as for `gradcheck`, and so are the options that are not here.
+        func, inputs: as for `gradcheck`.
         grad_outputs: one vector per output for the first gradients; random unless given.
         gen_non_contig_grad_outputs: make the random ones non-contiguous.
         check_fwd_over_rev: only False; there is no forward mode.
         check_rev_over_rev: only True.
+
+    The other arguments as for `gradcheck`.
 
     >>> import rubigo as rg
     >>> x = rg.tensor([0.5, 2.0], dtype=rg.float64, requires_grad=True)

@@ -23,7 +23,11 @@ __all__ = [
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """``max(0, x)``; ``inplace`` writes the result into the input, here and below.
+    """``max(0, x)``.
+
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -36,6 +40,10 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(0, x), 6)``.
 
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.relu6(rg.tensor([-1.0, 8.0])).tolist()
@@ -46,6 +54,10 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``scale * (max(0, x) + min(0, alpha (exp(x) - 1)))``, which keeps mean 0 and variance 1.
+
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -60,6 +72,10 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * sigmoid(x)``.
 
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.silu(rg.tensor([0.0])).tolist()
@@ -72,6 +88,10 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * tanh(softplus(x))``.
+
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -86,6 +106,10 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(x + 3, 0), 6) / 6``.
 
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.hardsigmoid(rg.tensor([-3.0, 0.0, 3.0])).tolist()
@@ -96,6 +120,10 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * min(max(x + 3, 0), 6) / 6``.
+
+    Args:
+        input: Any shape.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -109,6 +137,10 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """``x * Phi(x)`` with the normal distribution function, or its tanh approximation.
+
+    Args:
+        input: Any shape.
+        approximate: ``"none"``, or ``"tanh"`` for the approximation.
 
     Example:
         >>> import rubigo as rg
@@ -125,6 +157,11 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
+    Args:
+        input: Any shape.
+        alpha: Minus the limit on the left.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.elu(rg.tensor([2.0, 0.0])).tolist()
@@ -135,6 +172,11 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``.
+
+    Args:
+        input: Any shape.
+        alpha: Minus the limit on the left; not 0.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -149,6 +191,11 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``negative_slope * x``.
 
+    Args:
+        input: Any shape.
+        negative_slope: Slope on the left.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.leaky_relu(rg.tensor([2.0, -2.0]), 0.5).tolist()
@@ -160,6 +207,10 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """``x`` where positive, else ``weight * x``, with one weight or one per channel (dimension 1).
 
+    Args:
+        input: Any shape; ``(N, C, *)`` for a weight per channel.
+        weight: Shape ``(1,)`` or ``(C,)``.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.prelu(rg.tensor([2.0, -2.0]), rg.tensor([0.25])).tolist()
@@ -170,6 +221,11 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta * x)) / beta``, and ``x`` itself where ``beta * x > threshold``.
+
+    Args:
+        input: Any shape.
+        beta: Sharpness.
+        threshold: Where the curve counts as straight.
 
     Example:
         >>> import rubigo as rg
@@ -184,6 +240,12 @@ def hardtanh(
 ) -> Tensor:
     """``x`` cut off below ``min_val`` and above ``max_val``.
 
+    Args:
+        input: Any shape.
+        min_val: Lower limit.
+        max_val: Upper limit, not below the lower.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.hardtanh(rg.tensor([-3.0, 0.5, 3.0])).tolist()
@@ -197,6 +259,10 @@ def hardtanh(
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``x`` where ``|x| > lambd``, else 0.
 
+    Args:
+        input: Any shape.
+        lambd: Half the width of the gap.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.hardshrink(rg.tensor([-1.0, 0.25])).tolist()
@@ -207,6 +273,10 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``x`` moved towards 0 by ``lambd``, and 0 where ``|x| <= lambd``.
+
+    Args:
+        input: Any shape.
+        lambd: How far; not negative.
 
     Example:
         >>> import rubigo as rg
@@ -221,6 +291,12 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` where ``x > threshold``, else ``value``.
 
+    Args:
+        input: Any shape.
+        threshold: The limit.
+        value: What replaces the rest.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.threshold(rg.tensor([1.0, 3.0]), 2.0, 0.0).tolist()
@@ -231,6 +307,10 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """``a * sigmoid(b)`` with the two halves ``a`` and ``b`` of the input along ``dim``.
+
+    Args:
+        input: Any shape with an even size along ``dim``.
+        dim: The dimension that is halved.
 
     Example:
         >>> import rubigo as rg
@@ -250,7 +330,12 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
-    """``exp(x_i) / sum_j exp(x_j)`` along ``dim``; ``dtype`` casts the input first.
+    """``exp(x_i) / sum_j exp(x_j)`` along ``dim``.
+
+    Args:
+        input: Any shape.
+        dim: The dimension that sums to 1.
+        dtype: What the input is cast to first.
 
     Example:
         >>> import rubigo as rg
@@ -261,7 +346,7 @@ def softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
 
 
 def log_softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
-    """The logarithm of `softmax`, computed without overflow.
+    """The logarithm of `softmax`, computed without overflow; arguments as in `softmax`.
 
     Example:
         >>> import rubigo as rg
@@ -272,7 +357,7 @@ def log_softmax(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Ten
 
 
 def softmin(input: Tensor, dim: int, dtype: _DTypeLike | None = None) -> Tensor:
-    """`softmax` of ``-x``.
+    """`softmax` of ``-x``; arguments as in `softmax`.
 
     Example:
         >>> import rubigo as rg
@@ -292,6 +377,13 @@ def rrelu(
 ) -> Tensor:
     """`leaky_relu` whose slope is drawn for each element in training, and the middle otherwise.
 
+    Args:
+        input: Any shape.
+        lower: The smallest slope.
+        upper: The largest slope.
+        training: Whether slopes are drawn.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.rrelu(rg.tensor([2.0, -8.0]), 0.25, 0.75).tolist()
@@ -306,43 +398,92 @@ def rrelu(
 
 
 def relu_(input: Tensor) -> Tensor:
-    """`relu` into the input."""
+    """`relu` into the input; arguments as in `relu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([-1.0, 2.0])
+        >>> rg.nn.functional.relu_(x) is x, x.tolist()
+        (True, [0.0, 2.0])
+    """
     check_tensors("relu_", input)
     return input.relu_()
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`elu` into the input."""
+    """`elu` into the input; arguments as in `elu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([2.0, 0.0])
+        >>> rg.nn.functional.elu_(x) is x, x.tolist()
+        (True, [2.0, 0.0])
+    """
     check_tensors("elu_", input)
     return elu(input, alpha, True)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`celu` into the input."""
+    """`celu` into the input; arguments as in `celu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([2.0, 0.0])
+        >>> rg.nn.functional.celu_(x) is x, x.tolist()
+        (True, [2.0, 0.0])
+    """
     check_tensors("celu_", input)
     return celu(input, alpha, True)
 
 
 def selu_(input: Tensor) -> Tensor:
-    """`selu` into the input."""
+    """`selu` into the input; arguments as in `selu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([0.0])
+        >>> rg.nn.functional.selu_(x) is x, x.tolist()
+        (True, [0.0])
+    """
     check_tensors("selu_", input)
     return selu(input, True)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """`leaky_relu` into the input."""
+    """`leaky_relu` into the input; arguments as in `leaky_relu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([2.0, -2.0])
+        >>> rg.nn.functional.leaky_relu_(x, 0.5) is x, x.tolist()
+        (True, [2.0, -1.0])
+    """
     check_tensors("leaky_relu_", input)
     return leaky_relu(input, negative_slope, True)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """`hardtanh` into the input."""
+    """`hardtanh` into the input; arguments as in `hardtanh`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([-3.0, 0.5])
+        >>> rg.nn.functional.hardtanh_(x) is x, x.tolist()
+        (True, [-1.0, 0.5])
+    """
     check_tensors("hardtanh_", input)
     return hardtanh(input, min_val, max_val, True)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
-    """`threshold` into the input."""
+    """`threshold` into the input; arguments as in `threshold`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([1.0, 3.0])
+        >>> rg.nn.functional.threshold_(x, 2.0, 0.0) is x, x.tolist()
+        (True, [0.0, 3.0])
+    """
     check_tensors("threshold_", input)
     return into(input, True, _core.threshold, threshold, value)
 
@@ -350,7 +491,14 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
 def rrelu_(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
 ) -> Tensor:
-    """`rrelu` into the input."""
+    """`rrelu` into the input; arguments as in `rrelu`.
+
+    Example:
+        >>> import rubigo as rg
+        >>> x = rg.tensor([2.0, -8.0])
+        >>> rg.nn.functional.rrelu_(x, 0.25, 0.75) is x, x.tolist()
+        (True, [2.0, -4.0])
+    """
     check_tensors("rrelu_", input)
     return rrelu(input, lower, upper, training, True)
 

@@ -160,6 +160,11 @@ def kl_div(
 def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-y x))`` for targets 1 and -1.
 
+    Args:
+        input: Scores, any shape.
+        target: 1 and -1, same shape.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
     Example:
         >>> import rubigo as rg
         >>> x = rg.tensor([100.0])

@@ -84,6 +84,16 @@ def conv_transpose1d(
 ) -> Tensor:
     """The transpose (gradient) of `conv1d`, with weight ``(C, out / groups, k)``.
 
+    Args:
+        input: Shape ``(N, C, L)`` or ``(C, L)``.
+        weight: Shape ``(C, out / groups, k)``.
+        bias: Shape ``(out,)``.
+        stride: Step of the window.
+        padding: What is cut off on both sides.
+        output_padding: What is added at the end, less than the stride or the dilation.
+        groups: Number of independent parts of the channels.
+        dilation: Distance between taps.
+
     Example:
         >>> import rubigo as rg
         >>> x = rg.tensor([[[1.0, 2.0]]])
@@ -113,6 +123,16 @@ def conv_transpose2d(
     dilation: Any = 1,
 ) -> Tensor:
     """The transpose (gradient) of `conv2d`, with weight ``(C, out / groups, kh, kw)``.
+
+    Args:
+        input: Shape ``(N, C, H, W)`` or ``(C, H, W)``.
+        weight: Shape ``(C, out / groups, kh, kw)``.
+        bias: Shape ``(out,)``.
+        stride: Step of the window.
+        padding: What is cut off on all sides.
+        output_padding: What is added at the end, less than the stride or the dilation.
+        groups: Number of independent parts of the channels.
+        dilation: Distance between taps.
 
     Example:
         >>> import rubigo as rg

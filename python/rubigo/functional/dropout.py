@@ -19,7 +19,11 @@ _SELU_FLOOR = -1.7580993408473766
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability ``p`` and scales the others by ``1 / (1 - p)``.
 
-    ``inplace`` writes the result into the input, here and below.
+    Args:
+        input: Any shape.
+        p: The probability of a zero, in [0, 1].
+        training: Without it the input comes back as it is.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -39,6 +43,12 @@ def dropout1d(
 ) -> Tensor:
     """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)``.
 
+    Args:
+        input: Shape ``(N, C, L)`` or ``(C, L)``.
+        p: The probability of a zero, in [0, 1].
+        training: Without it the input comes back as it is.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.dropout1d(rg.ones(1, 2, 3), p=1.0).sum().item()
@@ -54,6 +64,12 @@ def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
     """Zeroes whole channels of ``(N, C, H, W)``; three dimensions are taken as ``(N, C, L)``.
+
+    Args:
+        input: Shape ``(N, C, H, W)`` or ``(N, C, L)``.
+        p: The probability of a zero, in [0, 1].
+        training: Without it the input comes back as it is.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -71,6 +87,12 @@ def alpha_dropout(
 ) -> Tensor:
     """Dropout that keeps mean 0 and variance 1, for networks with `selu`.
 
+    Args:
+        input: Any shape.
+        p: The probability of a zero, in [0, 1].
+        training: Without it the input comes back as it is.
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.alpha_dropout(rg.ones(2), p=0.5).tolist()
@@ -86,6 +108,12 @@ def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """`alpha_dropout` of whole channels of ``(N, C, *)``.
+
+    Args:
+        input: Shape ``(N, C, *)``.
+        p: The probability of a zero, in [0, 1].
+        training: Without it the input comes back as it is.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg

@@ -56,6 +56,13 @@ def margin_ranking_loss(
 ) -> Tensor:
     """``max(0, -y (x1 - x2) + margin)``: with y = 1 the first should score higher.
 
+    Args:
+        input1: Scores, any shape.
+        input2: Same shape.
+        target: 1 or -1, same shape.
+        margin: By how much the one should score higher.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
     Example:
         >>> import rubigo as rg
         >>> a, b = rg.tensor([1.0]), rg.tensor([3.0])
@@ -71,6 +78,12 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
     """The distance ``x`` itself for target 1, ``max(0, margin - x)`` for target -1.
+
+    Args:
+        input: Distances, any shape.
+        target: 1 and -1, same shape.
+        margin: How far dissimilar pairs should be.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Example:
         >>> import rubigo as rg
@@ -135,6 +148,15 @@ def triplet_margin_with_distance_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """`triplet_margin_loss` with any distance, `pairwise_distance` unless given.
+
+    Args:
+        anchor: Shape ``(N, D)`` or ``(D,)``.
+        positive: Same shape.
+        negative: Same shape.
+        distance_function: From two tensors to their distances.
+        margin: How much farther the negative should be; positive.
+        swap: Use ``d(positive, negative)`` where it is smaller.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
     Example:
         >>> import rubigo as rg

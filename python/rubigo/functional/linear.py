@@ -124,6 +124,12 @@ def _misplaced(input: Tensor, rows: int, error: IndexError) -> IndexError:
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """``x / max(||x||_p, eps)`` along ``dim``.
 
+    Args:
+        input: Any shape.
+        p: Order of the norm.
+        dim: The dimension whose norm becomes 1.
+        eps: The smallest divisor.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.normalize(rg.tensor([[3.0, 4.0]]), p=1.0).sum().item()
@@ -136,6 +142,12 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (max(||x1||, eps) * max(||x2||, eps))`` along ``dim``.
+
+    Args:
+        x1: Any shape.
+        x2: A shape that broadcasts with the first.
+        dim: The dimension of the vectors.
+        eps: The smallest norm.
 
     Example:
         >>> import rubigo as rg
@@ -155,6 +167,13 @@ def pairwise_distance(
 ) -> Tensor:
     """``||x1 - x2 + eps||_p`` over the last dimension.
 
+    Args:
+        x1: Shape ``(N, D)`` or ``(D,)``.
+        x2: A shape that broadcasts with the first.
+        p: Order of the norm.
+        eps: Added to the differences.
+        keepdim: Keep the last dimension, of size 1.
+
     Example:
         >>> import rubigo as rg
         >>> d = rg.nn.functional.pairwise_distance(rg.zeros(1, 4), rg.ones(1, 4))
@@ -167,6 +186,10 @@ def pairwise_distance(
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)``.
+
+    Args:
+        input: Shape ``(*, C r^2, H, W)``.
+        upscale_factor: ``r``.
 
     Example:
         >>> import rubigo as rg
@@ -186,6 +209,10 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``; undoes `pixel_shuffle`.
+
+    Args:
+        input: Shape ``(*, C, H r, W r)``.
+        downscale_factor: ``r``.
 
     Example:
         >>> import rubigo as rg

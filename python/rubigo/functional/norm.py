@@ -84,6 +84,13 @@ def group_norm(
 ) -> Tensor:
     """Normalises each sample over groups of channels; ``weight`` and ``bias`` are per channel.
 
+    Args:
+        input: Shape ``(N, C, *)``.
+        num_groups: Into how many groups the channels are split.
+        weight: Shape ``(C,)``.
+        bias: Shape ``(C,)``.
+        eps: Added to the variance.
+
     Example:
         >>> import rubigo as rg
         >>> x = rg.tensor([[1.0, 3.0, 5.0, 9.0]])
@@ -137,7 +144,11 @@ def rms_norm(
 ) -> Tensor:
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions.
 
-    ``eps`` None is the spacing of the dtype at 1.
+    Args:
+        input: Shape ``(*, normalized_shape)``.
+        normalized_shape: The dimensions that are normalised together.
+        weight: Shape ``normalized_shape``.
+        eps: Added to the mean square; None is the spacing of the dtype at 1.
 
     Example:
         >>> import rubigo as rg
@@ -154,6 +165,13 @@ def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
     """``x / (k + alpha * mean(x^2 over size neighbouring channels))^beta``.
+
+    Args:
+        input: Shape ``(N, C, *)``, with 3 or more dimensions.
+        size: How many channels count as neighbours.
+        alpha: Factor of their mean square.
+        beta: Exponent.
+        k: What the mean square is added to.
 
     Example:
         >>> import rubigo as rg

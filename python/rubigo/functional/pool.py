@@ -140,7 +140,16 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of each window of an image; ``divisor_override`` replaces the count.
+    """The mean of each window of an image.
+
+    Args:
+        input: Shape ``(N, C, H, W)`` or ``(C, H, W)``.
+        kernel_size: Size of the window, one int or two, as for the next two.
+        stride: Step of the window; its size if None.
+        padding: Zeros on all sides, at most half the window.
+        ceil_mode: Keep a last window that sticks out.
+        count_include_pad: Whether the zeros of the padding count.
+        divisor_override: Divide by this number instead of the count.
 
     Example:
         >>> import rubigo as rg
@@ -154,6 +163,10 @@ def avg_pool2d(
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means of ``output_size`` windows that share the sequence evenly.
 
+    Args:
+        input: Shape ``(N, C, L)`` or ``(C, L)``.
+        output_size: The length of the output.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.adaptive_avg_pool1d(rg.tensor([[[1.0, 3.0, 5.0]]]), 1).tolist()
@@ -164,6 +177,10 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means of windows that share the image evenly; None keeps a dimension's size.
+
+    Args:
+        input: Shape ``(N, C, H, W)`` or ``(C, H, W)``.
+        output_size: Height and width of the output, or one int for both.
 
     Example:
         >>> import rubigo as rg
@@ -186,6 +203,11 @@ def adaptive_max_pool1d(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Maxima of ``output_size`` windows that share the sequence evenly.
 
+    Args:
+        input: Shape ``(N, C, L)`` or ``(C, L)``.
+        output_size: The length of the output.
+        return_indices: Return the positions of the maxima too.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.adaptive_max_pool1d(rg.tensor([[[1.0, 3.0, 5.0]]]), 1).tolist()
@@ -206,6 +228,11 @@ def adaptive_max_pool2d(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Maxima of windows that share the image evenly; None keeps a dimension's size.
+
+    Args:
+        input: Shape ``(N, C, H, W)`` or ``(C, H, W)``.
+        output_size: Height and width of the output, or one int for both.
+        return_indices: Return the positions of the maxima too.
 
     Example:
         >>> import rubigo as rg

@@ -56,6 +56,12 @@ def smooth_l1_loss(
 ) -> Tensor:
     """``0.5 d^2 / beta`` where ``d = |x - y| < beta``, else ``d - 0.5 beta``.
 
+    Args:
+        input: Predictions, any shape.
+        target: Same shape.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        beta: Where the square turns into a line; not negative.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.functional.smooth_l1_loss(rg.tensor([0.0]), rg.tensor([3.0])).item()
@@ -84,6 +90,13 @@ def huber_loss(
     """``0.5 d^2`` where ``d = |x - y| < delta``, else ``delta (d - 0.5 delta)``.
 
     Unlike in `mse_loss`, the mean of weighted elements is over their number.
+
+    Args:
+        input: Predictions, any shape.
+        target: Same shape.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        delta: Where the square turns into a line; positive.
+        weight: Same shape.
 
     Example:
         >>> import rubigo as rg

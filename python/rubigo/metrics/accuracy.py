@@ -111,7 +111,10 @@ def hamming_loss(preds: ArrayLike, target: ArrayLike, *, threshold: float = 0.5)
 def top_k_accuracy(
     preds: ArrayLike, target: ArrayLike, *, k: int = 5, sample_weight: ArrayLike | None = None
 ) -> float:
-    """`accuracy` with `top_k=k`.
+    """`accuracy` with `top_k=k`; the other arguments as for `accuracy`.
+
+    Args:
+        k: how many classes an answer may name.
 
     >>> top_k_accuracy([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2], k=2)
     0.5
@@ -120,7 +123,7 @@ def top_k_accuracy(
 
 
 class Accuracy(Metric):
-    """`accuracy` over batches.
+    """`accuracy` over batches; arguments as for `accuracy`.
 
     >>> metric = Accuracy()
     >>> metric.update([0, 1], [0, 1])
@@ -147,7 +150,7 @@ class Accuracy(Metric):
 
 
 class TopKAccuracy(Accuracy):
-    """`top_k_accuracy` over batches.
+    """`top_k_accuracy` over batches; arguments as for `top_k_accuracy`.
 
     >>> metric = TopKAccuracy(k=2)
     >>> metric.update([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2])

@@ -13,6 +13,21 @@ class Metric:
     `update` takes a batch, `compute` gives the metric of all batches since the last `reset`,
     and `merge` adds what another object of the same kind has seen. A subclass keeps its sums in
     `self._sums`, a tuple whose members add up (tensors, numbers or lists), or overrides `_add`.
+
+    >>> import rubigo as rg
+    >>> class Largest(Metric):
+    ...     name = "largest"
+    ...     higher_is_better = False
+    ...     def _measure(self, preds, target):
+    ...         return (float((preds - target).abs().max()),)
+    ...     def _add(self, sums):
+    ...         self._sums = sums if self._sums is None else max(self._sums, sums)
+    ...     def _result(self, largest):
+    ...         return largest
+    >>> metric = Largest()
+    >>> metric.update(rg.tensor([1.0, 2.0]), rg.tensor([1.0, 4.5]))
+    >>> metric.compute()
+    2.5
     """
 
     higher_is_better: ClassVar[bool]

@@ -169,8 +169,9 @@ def matthews_corrcoef(
 
         (c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))
 
-    with c right answers of s, class k predicted p_k times and true t_k times. Arguments as for
-    `confusion_matrix`.
+    with c right answers of s, class k predicted p_k times and true t_k times.
+
+    Arguments as for `confusion_matrix`.
 
     Reference: Gorodkin, "Comparing two K-category assignments by a K-category correlation
     coefficient", 2004.
@@ -217,7 +218,7 @@ class ConfusionMetric(Metric):
 
 
 class ConfusionMatrix(ConfusionMetric):
-    """`confusion_matrix` over batches.
+    """`confusion_matrix` over batches; arguments as for `confusion_matrix`.
 
     >>> metric = ConfusionMatrix(num_classes=2)
     >>> metric.update([0, 1], [0, 0])
@@ -244,7 +245,7 @@ class ConfusionMatrix(ConfusionMetric):
 
 
 class BalancedAccuracy(ConfusionMetric):
-    """`balanced_accuracy` over batches.
+    """`balanced_accuracy` over batches; arguments as for `balanced_accuracy`.
 
     >>> metric = BalancedAccuracy(num_classes=2)
     >>> metric.update([0, 0, 0, 1], [0, 0, 1, 1])
@@ -259,7 +260,7 @@ class BalancedAccuracy(ConfusionMetric):
 
 
 class CohenKappa(ConfusionMetric):
-    """`cohen_kappa` over batches.
+    """`cohen_kappa` over batches; arguments as for `cohen_kappa`.
 
     >>> metric = CohenKappa(num_classes=2)
     >>> metric.update([0, 1, 1, 0], [0, 1, 0, 0])
@@ -284,7 +285,7 @@ class CohenKappa(ConfusionMetric):
 
 
 class MatthewsCorrCoef(ConfusionMetric):
-    """`matthews_corrcoef` over batches.
+    """`matthews_corrcoef` over batches; arguments as for `matthews_corrcoef`.
 
     >>> metric = MatthewsCorrCoef(num_classes=2)
     >>> metric.update([0, 1, 1, 0], [0, 1, 1, 0])

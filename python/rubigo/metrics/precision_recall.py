@@ -114,7 +114,10 @@ def fbeta_score(
 
         (1 + beta^2) TP_c / ((1 + beta^2) TP_c + beta^2 FN_c + FP_c)
 
-    Arguments as for `precision`, and `beta`, from 0 (precision) to infinity (recall).
+    Arguments as for `precision`, and
+
+    Args:
+        beta: from 0 (precision) to infinity (recall).
 
     Reference: van Rijsbergen, "Information Retrieval", 1979.
 
@@ -332,7 +335,7 @@ def classification_report(preds: ArrayLike, target: ArrayLike) -> dict[str, Any]
 
 
 class Precision(ConfusionMetric):
-    """`precision` over batches; arguments as there.
+    """`precision` over batches; arguments as for `precision`.
 
     >>> metric = Precision(num_classes=2, average="binary")
     >>> metric.update([1, 1], [0, 1])
@@ -382,7 +385,7 @@ class Precision(ConfusionMetric):
 
 
 class Recall(Precision):
-    """`recall` over batches; arguments as there.
+    """`recall` over batches; arguments as for `recall`.
 
     >>> metric = Recall(num_classes=2, average="binary")
     >>> metric.update([1, 0], [1, 1])
@@ -395,7 +398,7 @@ class Recall(Precision):
 
 
 class F1Score(Precision):
-    """`f1_score` over batches; arguments as there.
+    """`f1_score` over batches; arguments as for `f1_score`.
 
     >>> metric = F1Score(num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])
@@ -408,7 +411,7 @@ class F1Score(Precision):
 
 
 class FBetaScore(Precision):
-    """`fbeta_score` over batches; arguments as there.
+    """`fbeta_score` over batches; arguments as for `fbeta_score`.
 
     >>> metric = FBetaScore(beta=2.0, num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])

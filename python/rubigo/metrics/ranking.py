@@ -256,7 +256,7 @@ class ROCAUC(Metric):
 
 
 class AveragePrecision(ROCAUC):
-    """`average_precision` over batches, whose scores and targets are all kept, as for `ROCAUC`.
+    """`average_precision` over batches, which are all kept; arguments as for `ROCAUC`.
 
     >>> metric = AveragePrecision()
     >>> metric.update([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
@@ -312,7 +312,7 @@ def log_loss(preds: ArrayLike, target: ArrayLike, *, logits: bool = False) -> fl
 
 
 class LogLoss(Metric):
-    """`log_loss` over batches.
+    """`log_loss` over batches; arguments as for `log_loss`.
 
     >>> metric = LogLoss()
     >>> metric.update([[0.9, 0.1], [0.2, 0.8]], [0, 1])

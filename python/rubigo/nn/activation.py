@@ -12,6 +12,9 @@ from .module import Layer
 class ReLU(Layer):
     """``max(0, x)``.
 
+    Args:
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.ReLU()(rg.tensor([-1.0, 2.0])).tolist()
@@ -32,6 +35,9 @@ class ReLU(Layer):
 class ReLU6(Hardtanh):
     """``min(max(0, x), 6)``.
 
+    Args:
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.ReLU6()(rg.tensor([-1.0, 8.0])).tolist()
@@ -50,6 +56,9 @@ class ReLU6(Hardtanh):
 
 class SELU(Layer):
     """``scale * (max(0, x) + min(0, alpha (exp(x) - 1)))``, which keeps mean 0 and variance 1.
+
+    Args:
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -73,6 +82,9 @@ class SELU(Layer):
 class SiLU(Layer):
     """``x * sigmoid(x)``.
 
+    Args:
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.SiLU()(rg.tensor([0.0])).tolist()
@@ -94,6 +106,9 @@ class SiLU(Layer):
 
 class Mish(Layer):
     """``x * tanh(softplus(x))``.
+
+    Args:
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -117,6 +132,9 @@ class Mish(Layer):
 class Hardsigmoid(Layer):
     """``min(max(x + 3, 0), 6) / 6``.
 
+    Args:
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.Hardsigmoid()(rg.tensor([-3.0, 0.0, 3.0])).tolist()
@@ -133,6 +151,9 @@ class Hardsigmoid(Layer):
 
 class Hardswish(Layer):
     """``x * min(max(x + 3, 0), 6) / 6``.
+
+    Args:
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg

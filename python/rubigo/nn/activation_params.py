@@ -47,6 +47,7 @@ class ELU(Layer):
 
     Args:
         alpha: Minus the limit on the left.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -73,6 +74,7 @@ class CELU(Layer):
 
     Args:
         alpha: Minus the limit on the left.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -99,6 +101,7 @@ class LeakyReLU(Layer):
 
     Args:
         negative_slope: Slope on the left.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -124,6 +127,7 @@ class RReLU(Layer):
     Args:
         lower: The smallest slope.
         upper: The largest slope.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -267,6 +271,7 @@ class Threshold(Layer):
     Args:
         threshold: The limit.
         value: What replaces the rest.
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg

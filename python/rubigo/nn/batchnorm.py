@@ -238,7 +238,7 @@ class InstanceNorm1d(_InstanceNorm):
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance normalisation of ``(N, C, H, W)`` or ``(C, H, W)``; see `InstanceNorm1d`.
+    """Normalises images ``(N, C, H, W)`` or ``(C, H, W)``; arguments as in `InstanceNorm1d`.
 
     Example:
         >>> import rubigo as rg

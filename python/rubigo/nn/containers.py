@@ -143,6 +143,9 @@ class Sequential(_Numbered, Layer):
 class ModuleList(_Numbered):
     """A list of modules whose parameters are found.
 
+    Args:
+        modules: The first modules, in order.
+
     Example:
         >>> import rubigo as rg
         >>> layers = rg.nn.ModuleList(rg.nn.Linear(2, 2) for _ in range(3))
@@ -179,6 +182,9 @@ class ModuleList(_Numbered):
 
 class ModuleDict(Module):
     """A dict of modules whose parameters are found.
+
+    Args:
+        modules: The first modules, by name.
 
     Example:
         >>> import rubigo as rg
@@ -251,6 +257,9 @@ def _parameter(value: Any) -> Any:
 class ParameterList(Module):
     """A list of parameters; tensors put into it become parameters.
 
+    Args:
+        values: The first parameters or tensors, in order.
+
     Example:
         >>> import rubigo as rg
         >>> weights = rg.nn.ParameterList([rg.zeros(2), rg.zeros(3)])
@@ -309,6 +318,9 @@ def _line(p: Tensor, kind: str) -> str:
 
 class ParameterDict(Module):
     """A dict of parameters; tensors put into it become parameters.
+
+    Args:
+        parameters: The first parameters or tensors, by name, or pairs of both.
 
     Example:
         >>> import rubigo as rg

@@ -290,8 +290,11 @@ class ConvTranspose1d(_Transposed):
     """The transpose of `Conv1d`, for upsampling.
 
     Input ``(N, in_channels, L)``, output ``(N, out_channels, L')`` with ``L' = (L - 1) stride
-    - 2 padding + dilation (kernel_size - 1) + output_padding + 1``. Arguments as in `Conv1d`;
-    ``output_padding`` makes one side of the output longer. `forward` takes ``output_size``.
+    - 2 padding + dilation (kernel_size - 1) + output_padding + 1``. `forward` takes
+    ``output_size``. The other arguments as in `Conv1d`.
+
+    Args:
+        output_padding: Makes one side of the output longer; less than the stride or the dilation.
 
     Example:
         >>> import rubigo as rg
@@ -303,7 +306,7 @@ class ConvTranspose1d(_Transposed):
 
 
 class ConvTranspose2d(_Transposed):
-    """The transpose of `Conv2d`; see `ConvTranspose1d`.
+    """The transpose of `Conv2d`; arguments as in `ConvTranspose1d`.
 
     Example:
         >>> import rubigo as rg

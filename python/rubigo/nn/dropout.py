@@ -25,6 +25,10 @@ class _Dropout(Layer):
 class Dropout(_Dropout):
     """Zeroes each element with probability ``p`` and scales the others by ``1 / (1 - p)``.
 
+    Args:
+        p: The probability of a zero, in [0, 1].
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.Dropout(0.5).eval()(rg.ones(2)).tolist()
@@ -39,6 +43,10 @@ class Dropout(_Dropout):
 
 class Dropout1d(_Dropout):
     """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)`` with probability ``p``.
+
+    Args:
+        p: The probability of a zero, in [0, 1].
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg
@@ -55,6 +63,10 @@ class Dropout1d(_Dropout):
 class Dropout2d(_Dropout):
     """Zeroes whole channels of ``(N, C, H, W)`` with probability ``p``.
 
+    Args:
+        p: The probability of a zero, in [0, 1].
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.Dropout2d(1.0)(rg.ones(1, 2, 3, 3)).sum().item()
@@ -70,6 +82,10 @@ class Dropout2d(_Dropout):
 class AlphaDropout(_Dropout):
     """Dropout that keeps mean 0 and variance 1, for networks with `SELU`.
 
+    Args:
+        p: The probability of a zero, in [0, 1].
+        inplace: Write the result into the input.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.AlphaDropout(0.5).eval()(rg.ones(2)).tolist()
@@ -84,6 +100,10 @@ class AlphaDropout(_Dropout):
 
 class FeatureAlphaDropout(_Dropout):
     """`AlphaDropout` of whole channels of ``(N, C, *)``.
+
+    Args:
+        p: The probability of a zero, in [0, 1].
+        inplace: Write the result into the input.
 
     Example:
         >>> import rubigo as rg

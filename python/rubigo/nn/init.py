@@ -13,6 +13,10 @@ from rubigo._core import Tensor
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor that keeps the variance through a nonlinearity.
 
+    Args:
+        nonlinearity: Its name in `nn.functional`, or the layer's, as ``"conv2d"``.
+        param: The slope of ``"leaky_relu"``; 0.01 if None.
+
     Example:
         >>> import rubigo as rg
         >>> round(rg.nn.init.calculate_gain("relu") ** 2, 6)
@@ -30,7 +34,16 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs one output has, and how many outputs one input."""
+    """How many inputs one output has, and how many outputs one input.
+
+    Args:
+        tensor: A weight, shape ``(out, in, *)``.
+
+    Example:
+        >>> import rubigo as rg
+        >>> rg.nn.init.fans(rg.empty(4, 2, 3, 3))
+        (18, 36)
+    """
     if tensor.dim() < 2:
         raise ValueError(
             f"fan in and fan out need a tensor with 2 or more dimensions, got {tuple(tensor.shape)}"
@@ -41,6 +54,12 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in ``[a, b)``.
+
+    Args:
+        tensor: What is filled.
+        a: The lower limit.
+        b: The upper limit.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -54,6 +73,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with that mean and standard deviation.
+
+    Args:
+        tensor: What is filled.
+        mean: The mean.
+        std: The standard deviation.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -73,6 +98,14 @@ def trunc_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Normal, restricted to ``[a, b]``.
+
+    Args:
+        tensor: What is filled.
+        mean: The mean of the whole distribution.
+        std: Its standard deviation, positive.
+        a: The lower limit.
+        b: The upper limit.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -116,6 +149,10 @@ def _tail_(x: Tensor, low: float, high: float, more: dict[str, Any]) -> Tensor:
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """All elements ``val``.
 
+    Args:
+        tensor: What is filled.
+        val: The value.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.init.constant_(rg.empty(2), 0.5).tolist()
@@ -128,6 +165,9 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 def ones_(tensor: Tensor) -> Tensor:
     """All ones.
 
+    Args:
+        tensor: What is filled.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.init.ones_(rg.empty(2)).tolist()
@@ -139,6 +179,9 @@ def ones_(tensor: Tensor) -> Tensor:
 def zeros_(tensor: Tensor) -> Tensor:
     """All zeros.
 
+    Args:
+        tensor: What is filled.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.init.zeros_(rg.empty(2)).tolist()
@@ -149,6 +192,9 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix.
+
+    Args:
+        tensor: What is filled, with 2 dimensions.
 
     Example:
         >>> import rubigo as rg
@@ -163,6 +209,10 @@ def eye_(tensor: Tensor) -> Tensor:
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution that passes as many channels as possible through unchanged.
+
+    Args:
+        tensor: What is filled, with 3 to 5 dimensions.
+        groups: Independent parts of the channels.
 
     Example:
         >>> import rubigo as rg
@@ -186,6 +236,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in ``(-a, a)`` with ``a = gain sqrt(6 / (fan_in + fan_out))``.
 
+    Args:
+        tensor: What is filled, with 2 or more dimensions.
+        gain: See `calculate_gain`.
+        generator: The source of random numbers; the global one if None.
+
     Example:
         >>> import rubigo as rg
         >>> bool((rg.nn.init.xavier_uniform_(rg.empty(3, 3)).abs() <= 1).all())
@@ -199,6 +254,11 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with standard deviation ``gain sqrt(2 / (fan_in + fan_out))``.
+
+    Args:
+        tensor: What is filled, with 2 or more dimensions.
+        gain: See `calculate_gain`.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -218,6 +278,13 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Tensor:
     """Uniform in ``(-b, b)`` with ``b = gain sqrt(3 / fan)``; ``a`` is the slope below zero.
+
+    Args:
+        tensor: What is filled, with 2 or more dimensions.
+        a: The slope below zero, for ``"leaky_relu"``.
+        mode: ``"fan_in"``, which keeps the variance forwards, or ``"fan_out"``, backwards.
+        nonlinearity: What follows; see `calculate_gain`.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -240,7 +307,7 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Normal with standard deviation ``gain / sqrt(fan)``.
+    """Normal with standard deviation ``gain / sqrt(fan)``; arguments as in `kaiming_uniform_`.
 
     Example:
         >>> import rubigo as rg
@@ -256,6 +323,12 @@ def kaiming_normal_(
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Normal, with the share ``sparsity`` of each column zero, at random rows.
+
+    Args:
+        tensor: What is filled, with 2 dimensions.
+        sparsity: The share of zeros, in [0, 1].
+        std: The standard deviation of the others.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -277,6 +350,11 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Orthonormal rows or columns, whichever are fewer, of the tensor as ``(size(0), the rest)``.
+
+    Args:
+        tensor: What is filled, with 2 or more dimensions.
+        gain: A factor of all elements.
+        generator: The source of random numbers; the global one if None.
 
     Example:
         >>> import rubigo as rg
@@ -303,7 +381,19 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
 
 
 def uniform_fan_in_(weight: Tensor, bias: Tensor | None) -> None:
-    """The start of linear and convolution layers: uniform within ``1 / sqrt(fan_in)``."""
+    """The start of linear and convolution layers: uniform within ``1 / sqrt(fan_in)``.
+
+    Args:
+        weight: What is filled, with 2 or more dimensions.
+        bias: What is filled with the same limits, if there is one.
+
+    Example:
+        >>> import rubigo as rg
+        >>> weight, bias = rg.empty(2, 4), rg.empty(2)
+        >>> rg.nn.init.uniform_fan_in_(weight, bias)
+        >>> bool((weight.abs() <= 0.5).all()), bool((bias.abs() <= 0.5).all())
+        (True, True)
+    """
     fan_in, _ = fans(weight)
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     uniform_(weight, -bound, bound)

@@ -178,6 +178,10 @@ class Bilinear(Module):
 class Flatten(Layer):
     """Joins the dimensions ``start_dim`` to ``end_dim`` into one.
 
+    Args:
+        start_dim: The first of them.
+        end_dim: The last of them.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.Flatten()(rg.ones(2, 3, 4)).shape)
@@ -198,6 +202,10 @@ class Flatten(Layer):
 
 class Unflatten(Layer):
     """Splits dimension ``dim`` into ``unflattened_size``; one size may be -1.
+
+    Args:
+        dim: The dimension, may count from the end.
+        unflattened_size: The sizes it is split into.
 
     Example:
         >>> import rubigo as rg
@@ -224,6 +232,9 @@ class Unflatten(Layer):
 class PixelShuffle(Layer):
     """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)``.
 
+    Args:
+        upscale_factor: ``r``.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.PixelShuffle(2)(rg.ones(1, 4, 3, 3)).shape)
@@ -243,6 +254,9 @@ class PixelShuffle(Layer):
 
 class PixelUnshuffle(Layer):
     """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``; undoes `PixelShuffle`.
+
+    Args:
+        downscale_factor: ``r``.
 
     Example:
         >>> import rubigo as rg
@@ -264,6 +278,10 @@ class PixelUnshuffle(Layer):
 class CosineSimilarity(Module):
     """The cosine between two tensors along ``dim``.
 
+    Args:
+        dim: The dimension of the vectors.
+        eps: The smallest norm.
+
     Example:
         >>> import rubigo as rg
         >>> x = rg.tensor([[1.0, 0.0]])
@@ -282,6 +300,11 @@ class CosineSimilarity(Module):
 
 class PairwiseDistance(Module):
     """``||x1 - x2 + eps||_p`` over the last dimension.
+
+    Args:
+        p: Order of the norm.
+        eps: Added to the differences.
+        keepdim: Keep the last dimension, of size 1.
 
     Example:
         >>> import rubigo as rg

@@ -57,6 +57,10 @@ class ConstantPad1d(_Pad):
 class ConstantPad2d(ConstantPad1d):
     """A border of one value around an image: left, right, top and bottom.
 
+    Args:
+        padding: Width on all sides, or left, right, top and bottom; negative widths cut off.
+        value: What the border is filled with.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.ConstantPad2d((1, 0, 2, 0), 7.0)(rg.ones(3, 4, 4)).shape)
@@ -68,6 +72,9 @@ class ConstantPad2d(ConstantPad1d):
 
 class ZeroPad1d(ConstantPad1d):
     """A border of zeros around a sequence.
+
+    Args:
+        padding: Width on both sides, or left and right; negative widths cut off.
 
     Example:
         >>> import rubigo as rg
@@ -85,6 +92,9 @@ class ZeroPad1d(ConstantPad1d):
 class ZeroPad2d(ZeroPad1d):
     """A border of zeros around an image.
 
+    Args:
+        padding: Width on all sides, or left, right, top and bottom; negative widths cut off.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.ZeroPad2d(1)(rg.ones(3, 4, 4)).shape)
@@ -96,6 +106,9 @@ class ZeroPad2d(ZeroPad1d):
 
 class ReflectionPad1d(_Pad):
     """A border that mirrors a sequence at its first and last element.
+
+    Args:
+        padding: Width on both sides, or left and right; negative widths cut off.
 
     Example:
         >>> import rubigo as rg
@@ -110,6 +123,9 @@ class ReflectionPad1d(_Pad):
 class ReflectionPad2d(ReflectionPad1d):
     """A border that mirrors an image at its edges.
 
+    Args:
+        padding: Width on all sides, or left, right, top and bottom; negative widths cut off.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.ReflectionPad2d(1)(rg.ones(3, 4, 4)).shape)
@@ -121,6 +137,9 @@ class ReflectionPad2d(ReflectionPad1d):
 
 class ReplicationPad1d(_Pad):
     """A border that repeats the first and last element of a sequence.
+
+    Args:
+        padding: Width on both sides, or left and right; negative widths cut off.
 
     Example:
         >>> import rubigo as rg
@@ -135,6 +154,9 @@ class ReplicationPad1d(_Pad):
 class ReplicationPad2d(ReplicationPad1d):
     """A border that repeats the edges of an image.
 
+    Args:
+        padding: Width on all sides, or left, right, top and bottom; negative widths cut off.
+
     Example:
         >>> import rubigo as rg
         >>> tuple(rg.nn.ReplicationPad2d(1)(rg.ones(3, 4, 4)).shape)
@@ -146,6 +168,9 @@ class ReplicationPad2d(ReplicationPad1d):
 
 class CircularPad1d(_Pad):
     """A border that goes on at the other end of a sequence.
+
+    Args:
+        padding: Width on both sides, or left and right; negative widths cut off.
 
     Example:
         >>> import rubigo as rg
@@ -159,6 +184,9 @@ class CircularPad1d(_Pad):
 
 class CircularPad2d(CircularPad1d):
     """A border that goes on at the other side of an image.
+
+    Args:
+        padding: Width on all sides, or left, right, top and bottom; negative widths cut off.
 
     Example:
         >>> import rubigo as rg

@@ -136,7 +136,15 @@ class AvgPool1d(_AvgPool):
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of each window of an image; ``divisor_override`` replaces the window's size.
+    """The mean of each window of an image.
+
+    Args:
+        kernel_size: Size of the window, one int or two, as for the next two.
+        stride: Step of the window; its size if None.
+        padding: Zeros on all sides.
+        ceil_mode: Keep a last window that sticks out.
+        count_include_pad: Whether the zeros of the padding count.
+        divisor_override: Divide by this number instead of the count.
 
     Example:
         >>> import rubigo as rg
@@ -175,6 +183,9 @@ class _Adaptive(Module):
 class AdaptiveAvgPool1d(_Adaptive, Layer):
     """Means of ``output_size`` windows that share the sequence evenly.
 
+    Args:
+        output_size: The length of the output.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.AdaptiveAvgPool1d(1)(rg.tensor([[[1.0, 3.0, 5.0]]])).tolist()
@@ -187,6 +198,9 @@ class AdaptiveAvgPool1d(_Adaptive, Layer):
 
 class AdaptiveAvgPool2d(_Adaptive, Layer):
     """Means of windows that share the image evenly; None keeps a dimension's size.
+
+    Args:
+        output_size: Height and width of the output, or one int for both.
 
     Example:
         >>> import rubigo as rg
@@ -207,6 +221,10 @@ class _AdaptiveMax(_Adaptive):
 class AdaptiveMaxPool1d(_AdaptiveMax):
     """Maxima of ``output_size`` windows that share the sequence evenly.
 
+    Args:
+        output_size: The length of the output.
+        return_indices: Return the positions of the maxima too.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.AdaptiveMaxPool1d(1)(rg.tensor([[[1.0, 3.0, 5.0]]])).tolist()
@@ -219,6 +237,10 @@ class AdaptiveMaxPool1d(_AdaptiveMax):
 
 class AdaptiveMaxPool2d(_AdaptiveMax):
     """Maxima of windows that share the image evenly; None keeps a dimension's size.
+
+    Args:
+        output_size: Height and width of the output, or one int for both.
+        return_indices: Return the positions of the maxima too.
 
     Example:
         >>> import rubigo as rg

@@ -55,6 +55,12 @@ def clip_grads_with_norm_(
 ) -> None:
     """`clip_grad_norm_` with a norm that is known, as of the gradients on several machines.
 
+    Args:
+        parameters: Whose gradients; those without one are skipped.
+        max_norm: The largest norm allowed.
+        total_norm: The norm that is known.
+        foreach: Changes nothing: PyTorch chooses its kernels by it.
+
     Example:
         >>> import rubigo as rg
         >>> p = rg.nn.Parameter(rg.zeros(2))
@@ -70,6 +76,11 @@ def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
     """Limits every gradient element to ``[-clip_value, clip_value]``, in place.
+
+    Args:
+        parameters: Whose gradients; those without one are skipped.
+        clip_value: The largest absolute value allowed.
+        foreach: Changes nothing: PyTorch chooses its kernels by it.
 
     Example:
         >>> import rubigo as rg
@@ -92,6 +103,12 @@ def get_total_norm(
     foreach: bool | None = None,
 ) -> Tensor:
     """The norm of all tensors, as if they were one vector.
+
+    Args:
+        tensors: One or several.
+        norm_type: Order of the norm; may be infinite.
+        error_if_nonfinite: Raise if the norm is NaN or infinite.
+        foreach: Changes nothing: PyTorch chooses its kernels by it.
 
     Example:
         >>> import rubigo as rg
@@ -133,6 +150,9 @@ def _scale(grads: list[Tensor], max_norm: float, total: Tensor) -> None:
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """All parameters as one vector.
 
+    Args:
+        parameters: Tensors of one dtype on one device.
+
     Example:
         >>> import rubigo as rg
         >>> rg.nn.utils.parameters_to_vector([rg.zeros(1, 2), rg.ones(1)]).tolist()
@@ -143,6 +163,10 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Writes the parts of a vector into the parameters.
+
+    Args:
+        vec: As many elements as the parameters have.
+        parameters: Where they go, in order.
 
     Example:
         >>> import rubigo as rg
