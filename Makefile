@@ -21,6 +21,8 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.made
 SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.made
+	@# maturin writes into the file that is there: a process that has it loaded would run the new code by old addresses.
+	rm -f python/rubigo/_core.abi3.so
 	VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin develop --release $(CARGO_FLAGS) 
 	touch $@
 
