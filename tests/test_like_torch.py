@@ -241,3 +241,21 @@ def test_default_epsilon_of_rms_norm(lib, dtype):
     got = lib.nn.functional.rms_norm(lib.tensor(values, dtype=getattr(lib, dtype)), (4,))
     want = x / np.sqrt((x * x).mean() + eps)
     assert np.allclose(got.float().numpy(), want, rtol=2e-2 if "16" in dtype else 1e-5)
+
+
+@BOTH
+def test_circular_padding_goes_around_in_what_is_left(lib):
+    x = lib.arange(5.0)[None]
+    pad = lib.nn.functional.pad
+    assert pad(x, (-1, 2), mode="circular").tolist() == [[1, 2, 3, 4, 1, 2]]
+    assert pad(x, (3, -2), mode="circular").tolist() == [[0, 1, 2, 0, 1, 2]]
+    with pytest.raises(RuntimeError):
+        pad(x, (4, -2), mode="circular")
+
+
+@BOTH
+def test_sizes_that_cannot_be_inferred(lib):
+    for reshape in (lib.ones(6).view, lib.ones(6).reshape):
+        with pytest.raises(RuntimeError, match="only one dimension can be inferred"):
+            reshape(-1, -1)
+    assert [p.shape[0] for p in lib.arange(5).split(split_size=2)] == [2, 2, 1]

@@ -259,3 +259,17 @@ def test_multilabel_margin_refuses_what_torch_does(device):
             torch.nn.functional.multilabel_margin_loss(
                 torch.tensor(scores), torch.tensor(target, dtype=torch.int64)
             )
+
+
+def test_a_total_weight_of_zero(device):
+    """The mean is nan, and so is the gradient of what it is taken of, and of nothing else."""
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        x = lib.zeros(2, 3, device=where, requires_grad=True)
+        target = lib.tensor([0, 2], device=where)
+        weight = lib.zeros(3, device=where)
+        loss = lib.nn.functional.nll_loss(x, target, weight=weight)
+        loss.backward()
+        found.append((loss.item(), x.grad.tolist()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])

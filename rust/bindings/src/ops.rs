@@ -404,12 +404,13 @@ fn is_list(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyTuple>() || value.is_instance_of::<PyList>()
 }
 
-/// The array API's and numpy's words for PyTorch's.
+/// The array API's and numpy's words for PyTorch's, and what its method calls otherwise than its function.
 fn alias(name: &str) -> &str {
     match name {
         "axis" => "dim",
         "keepdims" => "keepdim",
         "x" | "self" => "input",
+        "split_size" => "split_size_or_sections",
         _ => name,
     }
 }

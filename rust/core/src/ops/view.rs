@@ -417,7 +417,10 @@ pub fn infer_shape(n: usize, sizes: &[i64]) -> Result<Dims> {
     let mut hole = None;
     for (i, &s) in sizes.iter().enumerate() {
         match s {
-            -1 if hole.is_none() => hole = Some(i),
+            -1 if hole.is_some() => {
+                return Err(Error::shape("only one dimension can be inferred: -1 stands twice"));
+            }
+            -1 => hole = Some(i),
             s if s < 0 => return Err(fail()),
             _ => {}
         }

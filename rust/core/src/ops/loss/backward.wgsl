@@ -26,6 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let ignored = vec2<u32>(param(6u), param(7u));
     let smoothing = paramf(8u);
     var d = 0.0;
+    // A total weight of 0 makes the scale nan: of negative log likelihoods only the targets' see it.
+    var flows = LOGITS;
     if (any(label != ignored)) {
         var w = 1.0;
         if (WEIGHTED) {
@@ -42,8 +44,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         if (label.y == 0u && label.x == k) {
             d -= (1.0 - smoothing) * w;
+            flows = true;
         }
-        d *= scale;
+        if (flows) {
+            d *= scale;
+        }
     }
     out[param(12u) + at] = d;
 }

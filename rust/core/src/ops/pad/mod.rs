@@ -106,7 +106,7 @@ pub static PAD: OpDef = OpDef::composed(
             crate::cpu::alloc::check(
                 ((n + p[0] + p[1]) as usize).saturating_mul(size_of::<i64>()),
             )?;
-            let at: Vec<i64> = (-p[0]..n + p[1]).map(|i| source(mode, i, n)).collect();
+            let at: Vec<i64> = (-p[0]..n + p[1]).map(|i| source(mode, i, n, p)).collect();
             out = read_known(&out, d, &at)?;
         }
         Ok(smallvec![out])
@@ -118,7 +118,10 @@ fn check(mode: &str, before: i64, behind: i64, n: usize, dim: usize) -> Result<(
     let most = match mode {
         "constant" => i64::MAX,
         "reflect" => n as i64 - 1,
-        "circular" => n as i64,
+        "circular" => {
+            let (start, end) = left(n as i64, before, behind);
+            (end - start).max(0)
+        }
         "replicate" if n > 0 => i64::MAX,
         "replicate" => 0,
         _ => {
@@ -144,12 +147,20 @@ fn check(mode: &str, before: i64, behind: i64, n: usize, dim: usize) -> Result<(
     Ok(())
 }
 
+/// The part of a dimension that negative sizes leave: what "circular" goes around in.
+fn left(n: i64, before: i64, behind: i64) -> (i64, i64) {
+    (before.saturating_neg().max(0), n.saturating_add(behind.min(0)))
+}
+
 /// The position inside that position `i` shows.
-fn source(mode: &str, i: i64, n: i64) -> i64 {
+fn source(mode: &str, i: i64, n: i64, pad: &[i64]) -> i64 {
     match mode {
         "reflect" if i < 0 => -i,
         "reflect" if i >= n => 2 * (n - 1) - i,
-        "circular" => i.rem_euclid(n),
+        "circular" => {
+            let (start, end) = left(n, pad[0], pad[1]);
+            start + (i - start).rem_euclid(end - start)
+        }
         _ => i.clamp(0, n - 1),
     }
 }
@@ -199,6 +210,7 @@ mod tests {
         assert_eq!(p(&[2, 2], "reflect"), [3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]);
         assert_eq!(p(&[2, 1], "replicate"), [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
         assert_eq!(p(&[2, 1], "circular"), [2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
+        assert_eq!(p(&[-1, 2], "circular"), [2.0, 3.0, 2.0, 3.0]);
         assert_eq!(p(&[-1, 1], "constant"), [2.0, 3.0, 0.0]);
         assert_eq!(p(&[-1, -1], "replicate"), [2.0]);
         assert!(pad(&x, &[3, 0], "reflect").is_err());
