@@ -79,6 +79,7 @@ ROWS = {
     "clamp_numbers": lambda x, min=-math.inf, max=math.inf: _clip(x, min, max),
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
     "ge": np.greater_equal, "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite,
+    "eq_or_nan": lambda x, y: (x == y) | (x != x),
     "isposinf": lambda x: np.isinf(x) & (x > 0), "isneginf": lambda x: np.isinf(x) & (x < 0),
     "signbit": lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
     "logical_not": np.logical_not, "logical_and": np.logical_and, "logical_or": np.logical_or,

@@ -1,6 +1,7 @@
 """numpy and DLPack both ways: without a copy where possible, never with dangling memory."""
 
 import gc
+import pickle
 import warnings
 import weakref
 
@@ -325,7 +326,7 @@ def test_buffers_become_tensors_through_numpy():
     data.extend(b"x")
 
 
-def test_bools_that_change_under_us(device):
+def test_bools_that_change_under_us(device, tmp_path):
     """What numpy writes later into lent bytes: all but 0 is true, and copies are of 0 and 1."""
     lent = np.zeros(4, bool)
     t = rg.from_numpy(lent)
@@ -337,3 +338,9 @@ def test_bools_that_change_under_us(device):
     assert rg.arange(4, device=device)[x].tolist() == [1, 2, 3] and not x.all() and x.any()
     assert t.clone().numpy().view(np.uint8).tolist() == [0, 1, 1, 1]
     assert (t == rg.tensor([False, True, True, True])).all()
+    rg.save(t, tmp_path / "t.safetensors")
+    assert rg.load(tmp_path / "t.safetensors").equal(t) and pickle.loads(pickle.dumps(t)).equal(t)
+    assert t[rg.tensor([1, 2, 3])].to(device).sum().item() == 3
+    own = rg.zeros(4, dtype=rg.bool)
+    own.numpy().view(np.uint8)[:] = [0, 2, 7, 255]
+    assert own.to(device).sum().item() == 3

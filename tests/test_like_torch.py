@@ -201,6 +201,10 @@ def test_lists_of_typed_elements(lib):
     assert lib.tensor([np.float64(1)]).dtype == lib.tensor([[1.0], [np.float64(2)]]).dtype
     assert lib.tensor([np.float64(1)]).dtype == lib.float64
     assert lib.tensor([np.float32(1.5), 2]).tolist() == [1.5, 2.0]
+    assert lib.tensor([np.uint64(3), np.uint64(4)], dtype=lib.int32).tolist() == [3, 4]
+    assert lib.tensor([[np.bool_(True)], [np.bool_(False)]]).tolist() == [[True], [False]]
+    with pytest.raises((ValueError, TypeError)):
+        lib.tensor([[np.float32(1)], np.float32(2)])
     assert lib.tensor([1, 2.0]).dtype == lib.float32 and lib.tensor([True, 2]).dtype == lib.int64
 
 
@@ -259,3 +263,11 @@ def test_sizes_that_cannot_be_inferred(lib):
         with pytest.raises(RuntimeError, match="only one dimension can be inferred"):
             reshape(-1, -1)
     assert [p.shape[0] for p in lib.arange(5).split(split_size=2)] == [2, 2, 1]
+
+
+@BOTH
+def test_ranges_that_leave_int64(lib):
+    assert lib.arange(2**63 - 3, 2**63 - 1).tolist() == [2**63 - 3, 2**63 - 2]
+    for bounds in ((2**63 - 2, 2**63 + 2), (2**63, 2**63 + 2)):
+        with pytest.raises((RuntimeError, OverflowError)):
+            lib.arange(*bounds)

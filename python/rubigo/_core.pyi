@@ -1187,6 +1187,8 @@ def gt(input: Tensor, other: _Operand) -> Tensor:
     """x > y."""
 def ge(input: Tensor, other: _Operand) -> Tensor:
     """x >= y."""
+def eq_or_nan(input: Tensor, other: _Operand) -> Tensor:
+    """x == y, or x is NaN."""
 def isnan(input: Tensor) -> Tensor:
     """Whether x is NaN."""
 def isinf(input: Tensor) -> Tensor:

@@ -172,6 +172,8 @@ struct Nested {
     typed: Option<DType>,
     /// The widest Python number beside them.
     plain: Option<DType>,
+    /// The type of the last scalar of numpy's, and its dtype.
+    scalar: Option<(usize, DType)>,
 }
 
 /// `rubigo.tensor(data)`: from numbers, nested sequences, arrays or tensors; always a copy.
@@ -190,7 +192,7 @@ pub fn tensor_from(
         let mut shape = Vec::new();
         measure(data, &mut shape)?;
         let values = Values::Bool(Vec::new());
-        let mut nested = Nested { values, shape, typed: None, plain: None };
+        let mut nested = Nested { values, shape, typed: None, plain: None, scalar: None };
         collect(data, 0, &mut nested, &mut Vec::new())?;
         if dtype.is_none() {
             dtype = nested.natural().py()?;
@@ -261,19 +263,28 @@ fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
 
 const MAX_DEPTH: usize = 64;
 
-/// What has a dtype of its own among the elements of a sequence: a tensor, an array, a scalar of numpy.
+/// A tensor or an array among the elements of a sequence.
 fn element(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     if let Ok(t) = object.cast::<PyTensor>() {
         return Ok(Some(t.get().tensor()));
     }
-    let plain = object.is_exact_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>();
-    if plain || !object.hasattr("__array_interface__")? {
+    if is_plain(object) || !has_interface(object)? || is_scalar(object)? {
         return Ok(None);
     }
-    // A scalar's own interface is of memory that nothing keeps.
-    let scalar = !object.hasattr("__len__")?;
-    let array = if scalar { object.call_method0("__array__")? } else { object.clone() };
-    crate::interop::from_array(&array, scalar).map(Some)
+    crate::interop::from_array(object, false).map(Some)
+}
+
+/// A Python number; that numpy's float64 is a float, too, does not count.
+fn is_plain(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>()
+}
+
+fn has_interface(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.hasattr("__array_interface__")
+}
+
+fn is_scalar(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(!object.hasattr("__len__")?)
 }
 
 /// The elements on the CPU, row by row; a GPU is waited for without the interpreter lock.
@@ -313,6 +324,18 @@ fn collect(
             rubigo_core::layout::show(&out.shape)
         )))
     };
+    if let Some(dtype) = out.scalar_dtype(object)? {
+        if depth != out.shape.len() {
+            return ragged(out, path, format!("is a {}", object.get_type().name()?));
+        }
+        out.push(match dtype {
+            DType::Bool => Number::Bool(object.is_truthy()?),
+            DType::U64 => unsigned(object.extract()?),
+            d if d.is_int() => Number::Int(object.extract()?),
+            _ => Number::Float(object.extract()?),
+        });
+        return out.add_type(dtype);
+    }
     if let Some(t) = element(object)? {
         if out.shape.get(depth..) != Some(t.shape()) {
             return ragged(
@@ -322,12 +345,12 @@ fn collect(
             );
         }
         let py = object.py();
-        out.typed = Some(out.typed.map_or(Ok(t.dtype()), |d| d.promote(t.dtype())).py()?);
+        out.add_type(t.dtype())?;
         match t.dtype() {
             DType::Bool => {
                 flat::<Flag>(py, &t)?.into_iter().for_each(|v| out.push(Number::Bool(v.get())));
             }
-            DType::U64 => flat::<u64>(py, &t)?.into_iter().for_each(|v| out.push_big(v.into())),
+            DType::U64 => flat::<u64>(py, &t)?.into_iter().for_each(|v| out.push(unsigned(v))),
             d if d.is_int() => {
                 flat::<i64>(py, &t)?.into_iter().for_each(|v| out.push(Number::Int(v)));
             }
@@ -365,6 +388,10 @@ fn collect(
     Ok(())
 }
 
+fn unsigned(v: u64) -> Number {
+    i64::try_from(v).map_or(Number::Big(v), Number::Int)
+}
+
 fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
     let at: String = path.iter().map(|i| format!("[{i}]")).collect();
     Ok(PyTypeError::new_err(format!(
@@ -374,6 +401,33 @@ fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
 }
 
 impl Nested {
+    /// The dtype of an element that is a scalar of numpy's.
+    fn scalar_dtype(&mut self, object: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
+        let kind = object.get_type().as_ptr() as usize;
+        if let Some((known, dtype)) = self.scalar
+            && known == kind
+        {
+            return Ok(Some(dtype));
+        }
+        let other = is_plain(object) || object.is_instance_of::<PyTensor>();
+        if other || !has_interface(object)? || !is_scalar(object)? {
+            return Ok(None);
+        }
+        // The scalar's own interface is of memory that nothing keeps.
+        let array = object.call_method0("__array__")?;
+        let dtype = crate::interop::from_array(&array, true)?.dtype();
+        // Only of numpy's own types is it known that all scalars of one have one dtype.
+        if object.get_type().module()? == "numpy" {
+            self.scalar = Some((kind, dtype));
+        }
+        Ok(Some(dtype))
+    }
+
+    fn add_type(&mut self, dtype: DType) -> PyResult<()> {
+        self.typed = Some(self.typed.map_or(Ok(dtype), |d| d.promote(dtype)).py()?);
+        Ok(())
+    }
+
     /// The dtype of lists with typed elements; without any it follows from the numbers.
     fn natural(&self) -> rubigo_core::Result<Option<DType>> {
         match (self.typed, self.plain) {

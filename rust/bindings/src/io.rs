@@ -17,6 +17,12 @@ use crate::convert::wrap;
 use crate::error::IntoPyResult;
 use crate::tensor::PyTensor;
 
+/// Contiguous on the CPU, and bools as 0 and 1: memory that others can write may hold other bytes by now.
+fn as_written(t: &Tensor) -> rubigo_core::Result<Tensor> {
+    let t = cast::to_device(t, Device::Cpu)?;
+    if t.dtype() == DType::Bool { cast::copy_data(&t) } else { cast::contiguous(&t) }
+}
+
 /// Writes named tensors and text metadata; the old file stays if anything fails.
 #[pyfunction]
 fn save_tensors(
@@ -30,8 +36,7 @@ fn save_tensors(
     py.detach(|| {
         let mut dense = Vec::with_capacity(named.len());
         for (name, t) in &named {
-            let t = rubigo_core::ops::cast::to_device(t, Device::Cpu)?;
-            dense.push((name.as_str(), rubigo_core::ops::cast::contiguous(&t)?));
+            dense.push((name.as_str(), as_written(t)?));
         }
         let entries: Vec<(&str, &str, &[usize], &[u8])> = dense
             .iter()
@@ -91,8 +96,7 @@ fn write_atomic(py: Python<'_>, path: PathBuf, data: Vec<u8>) -> PyResult<()> {
 fn _to_bytes<'py>(t: &Bound<'py, PyTensor>) -> PyResult<Bound<'py, PyByteArray>> {
     let py = t.py();
     let t = t.get().tensor();
-    let t =
-        py.detach(|| cast::to_device(&t, Device::Cpu).and_then(|t| cast::contiguous(&t))).py()?;
+    let t = py.detach(|| as_written(&t)).py()?;
     // SAFETY: `t` is contiguous CPU memory of that many bytes.
     let data = unsafe { std::slice::from_raw_parts(t.byte_ptr(), t.numel() * t.dtype().size()) };
     PyByteArray::new_with(py, data.len(), |bytes| {

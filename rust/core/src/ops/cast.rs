@@ -171,12 +171,10 @@ pub fn raw_copy(src: &Tensor, dst: &Tensor) -> Result<()> {
     if src.numel() == 0 {
         return Ok(());
     }
-    // Bools that were lent may have come to hold other bytes than 0 and 1: a copy is of those two.
-    if src.dtype() == DType::Bool && src.device() == Device::Cpu && !src.storage().is_own() {
+    // Bools in memory that others can write may have come to hold other bytes than 0 and 1: a copy has those two.
+    if (src.dtype(), dst.dtype(), src.device()) == (DType::Bool, DType::Bool, Device::Cpu) {
         let bytes = Tensor::from_parts(src.storage().clone(), src.layout().clone(), DType::U8);
-        if dst.dtype() == DType::Bool {
-            return raw_copy(&bytes, dst);
-        }
+        return raw_copy(&bytes, dst);
     }
     match (src.device(), dst.device()) {
         (Device::Cpu, Device::Cpu) => cpu_copy(src, dst),

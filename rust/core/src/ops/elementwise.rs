@@ -135,6 +135,8 @@ rows! {
     le: Compare, BINARY, "x <= y", [] [x other] [] -> o float { le(x, other) } int { le(x, other) };
     gt: Compare, BINARY, "x > y", [] [x other] [] -> o float { gt(x, other) } int { gt(x, other) };
     ge: Compare, BINARY, "x >= y", [] [x other] [] -> o float { ge(x, other) } int { ge(x, other) };
+    eq_or_nan: Compare, BINARY, "x == y, or x is NaN", [] [x other] [] -> o float { either(eq(x, other), isnan(x)) }
+        int { eq(x, other) } .bind(CORE);
     isnan: Compare, UNARY, "Whether x is NaN", [] [x] [] -> o float { isnan(x) } int { ne(x, x) };
     isinf: Compare, UNARY, "Whether x is an infinity", [] [x] [] -> o float { isinf(x) } int { ne(x, x) };
     isfinite: Compare, UNARY, "Whether x is neither NaN nor infinite", [] [x] [] -> o float { isfinite(x) } int { eq(x, x) };

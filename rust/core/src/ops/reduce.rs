@@ -212,11 +212,9 @@ pub static PROD: OpDef = OpDef::kernel(
 
 /// The gradient is shared evenly among equal extremes; a NaN is one, and equal to any other.
 fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
-    use super::elementwise as e;
     let (x, y) = (v.x(0), spread(v.y(0), v)?);
     let c = v.call();
-    let hit = call(&e::logical_or, &[&t::eq(x, &y)?, &call(&e::isnan, &[x], &[])?], &[])?;
-    let hit = cast::to(&hit, x.dtype())?;
+    let hit = cast::to(&call(&super::elementwise::eq_or_nan, &[x, &y], &[])?, x.dtype())?;
     let attrs = [c.attr(0).clone(), true.into()];
     let ties = call(&SUM, &[&hit], &attrs)?;
     Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &t::div(&hit, &ties)?))

@@ -27,7 +27,10 @@ pub static ARANGE: OpDef = made(
             generate(n, dtype, device, move |i| start + step * i)
         } else {
             if dtype == DType::I64 && n > 0 {
-                start.exact(dtype)?;
+                let last = whole_part(start) + whole_part(step) * (n as i128 - 1);
+                if let Ok(big) = u64::try_from(last) {
+                    Number::Big(big).exact(dtype)?;
+                }
             }
             // In 64 bits, wrapping: what is above i64::MAX comes out right in uint64.
             let (start, step) = (whole_part(start) as i64, whole_part(step) as i64);
