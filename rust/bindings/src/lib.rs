@@ -12,6 +12,9 @@ mod index;
 mod info;
 mod interop;
 mod io;
+mod lists;
+mod observe;
+mod operators;
 mod ops;
 mod optim;
 mod random;
@@ -28,6 +31,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(m)?;
     types::register(m)?;
     ops::register(m)?;
+    observe::register(m)?;
     autograd::register(m)?;
     interop::register(m)?;
     dlpack::register(m)?;

@@ -1,20 +1,21 @@
 //! `rubigo.Tensor`: operators and what is no op. The ops themselves are added from the table.
 
-use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyTuple, PyType};
-use rubigo_core::dtype::{DType, Flag};
+use rubigo_core::dtype::DType;
 use rubigo_core::layout::Layout;
-use rubigo_core::ops::{Attr, OpDef, arith, cast, elementwise as e, view};
+use rubigo_core::ops::matmul::MATMUL;
+use rubigo_core::ops::{arith, cast, elementwise as e, view};
 use rubigo_core::tensor::Number;
-use rubigo_core::{Tensor, apply, autograd};
+use rubigo_core::{Tensor, apply};
 use std::sync::{PoisonError, RwLock};
 
-use crate::convert::{self, flat, wrap};
+use crate::convert::{self, wrap};
 use crate::error::IntoPyResult;
+use crate::operators::{binary, in_place};
 use crate::ops::{detached, run};
 use crate::types::{PyDevice, dtype_object, parse_device, parse_dtype};
 
@@ -44,57 +45,6 @@ impl PyTensor {
         };
         drop(old);
     }
-}
-
-static ONE: [Attr; 1] = [Attr::Int(1)];
-
-fn binary(
-    slf: &Bound<'_, PyTensor>,
-    other: &Bound<'_, PyAny>,
-    op: &'static OpDef,
-    swap: bool,
-) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
-    let Some(b) = convert::operand(other)? else {
-        return Ok(py.NotImplemented());
-    };
-    let a = slf.get().tensor();
-    fits(&b, &a, other)?;
-    let (a, b) = if swap { (b, a) } else { (a, b) };
-    run(py, op, &[&a, &b], &ONE)
-}
-
-/// An integer of more than 64 bits is right as a float beside floats, and wrong beside integers.
-pub fn fits(number: &Tensor, a: &Tensor, given: &Bound<'_, PyAny>) -> PyResult<()> {
-    if !a.dtype().is_float()
-        && matches!(number.as_number(), Some(Number::Float(_)))
-        && given.is_instance_of::<pyo3::types::PyInt>()
-    {
-        return Err(pyo3::exceptions::PyOverflowError::new_err(format!(
-            "the integer {given} does not fit {}",
-            a.dtype().name()
-        )));
-    }
-    Ok(())
-}
-
-fn in_place(
-    slf: &Bound<'_, PyTensor>,
-    other: &Bound<'_, PyAny>,
-    op: &'static OpDef,
-) -> PyResult<()> {
-    let Some(b) = convert::operand(other)? else {
-        return Err(PyTypeError::new_err(format!(
-            "unsupported operand for in-place {}: {}",
-            op.name,
-            other.get_type().name()?
-        )));
-    };
-    let a = slf.get().tensor();
-    fits(&b, &a, other)?;
-    let inputs = [Some(a), Some(b)];
-    detached(slf.py(), &inputs, || autograd::apply_inplace(op, &inputs, &ONE))?;
-    Ok(())
 }
 
 #[pymethods]
@@ -290,15 +240,7 @@ impl PyTensor {
 
     /// The elements as nested lists of Python numbers.
     fn tolist(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let t = self.tensor();
-        room_for_lists(t.shape())?;
-        let shape = t.shape();
-        match t.dtype() {
-            DType::Bool => nest(py, &mut flat::<Flag>(py, &t)?.into_iter().map(Flag::get), shape),
-            DType::U64 => nest(py, &mut flat::<u64>(py, &t)?.into_iter(), shape),
-            d if d.is_int() => nest(py, &mut flat::<i64>(py, &t)?.into_iter(), shape),
-            _ => nest(py, &mut flat::<f64>(py, &t)?.into_iter(), shape),
-        }
+        crate::lists::of(py, &self.tensor())
     }
 
     fn detach(&self) -> Self {
@@ -577,7 +519,7 @@ impl PyTensor {
         in_place(slf, other, &arith::POW)
     }
     fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyTensor>) -> PyResult<Py<PyAny>> {
-        matmul(slf.py(), &slf.get().tensor(), &other.get().tensor())
+        run(slf.py(), &MATMUL, &[&slf.get().tensor(), &other.get().tensor()], &[])
     }
     fn __and__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         binary(slf, other, &e::bitwise_and, false)
@@ -762,14 +704,6 @@ impl PyTensor {
     }
 }
 
-pub fn matmul(py: Python<'_>, a: &Tensor, b: &Tensor) -> PyResult<Py<PyAny>> {
-    let r = rubigo_core::ops::registry();
-    match r.find("matmul") {
-        Some(i) => run(py, r.ops[i], &[a, b], &[]),
-        None => Err(PyTypeError::new_err("matmul is missing from the op table")),
-    }
-}
-
 fn pick(py: Python<'_>, values: &[usize], dim: Option<i64>) -> PyResult<Py<PyAny>> {
     let Some(dim) = dim else {
         return Ok(PyTuple::new(py, values)?.into_any().unbind());
@@ -784,38 +718,4 @@ fn pick(py: Python<'_>, values: &[usize], dim: Option<i64>) -> PyResult<Py<PyAny
     }
     let i = if dim < 0 { dim + n } else { dim } as usize;
     Ok(values[i].into_pyobject(py)?.into_any().unbind())
-}
-
-/// Refuses nested lists that memory cannot hold: with a size of 0 inside, there can be any number of them.
-fn room_for_lists(shape: &[usize]) -> PyResult<()> {
-    const OBJECT: usize = 64;
-    const DEPTH: usize = 64;
-    if shape.len() > DEPTH {
-        return Err(crate::error::to_py(rubigo_core::Error::value(format!(
-            "lists are nested {DEPTH} deep at most, the tensor has {} dimensions",
-            shape.len()
-        ))));
-    }
-    let (mut objects, mut level) = (1usize, 1usize);
-    for &n in shape {
-        level = level.saturating_mul(n);
-        objects = objects.saturating_add(level);
-    }
-    rubigo_core::cpu::alloc::check(objects.saturating_mul(OBJECT)).py()
-}
-
-fn nest<'py, T: IntoPyObject<'py>>(
-    py: Python<'py>,
-    flat: &mut impl Iterator<Item = T>,
-    shape: &[usize],
-) -> PyResult<Py<PyAny>> {
-    let Some((&n, rest)) = shape.split_first() else {
-        let value = flat.next().ok_or_else(|| PyIndexError::new_err("no element"))?;
-        return value.into_py_any(py);
-    };
-    let mut items = Vec::with_capacity(n);
-    for _ in 0..n {
-        items.push(nest(py, flat, rest)?);
-    }
-    Ok(pyo3::types::PyList::new(py, items)?.into_any().unbind())
 }
