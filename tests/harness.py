@@ -1,5 +1,7 @@
 """From one sample of an op to its calls: dtypes, layouts, devices; and the comparison of results.
 
+At the end, what the other test files share.
+
 A sample is (arguments, keyword arguments) whose arrays are numpy's. Arrays of float64 are values
 and take the dtype under test, int64 arrays are indices and bool arrays are masks: both stay.
 """
@@ -230,3 +232,12 @@ class Report:
             message = f"{len(self.failures)} of {self.cases} cases of {self.name} fail:\n  "
             raise AssertionError(message + shown + more)
         assert self.cases, f"no case of {self.name} ran"
+
+
+def leaf(*values):
+    """A tensor of these numbers that requires grad."""
+    return rg.tensor(list(values), requires_grad=True)
+
+
+class Odd(Exception):
+    """An exception type that the package cannot know."""

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from harness import leaf
 
 import rubigo as rg
 from rubigo import data, metrics, nn, optim
@@ -23,10 +24,6 @@ def test_every_line_has_its_test_and_every_test_its_line():
     listed = [f"test_{name[1]}" for name in names]
     here = [n for n in globals() if n.startswith("test_") and not n.startswith("test_every_line")]
     assert sorted(listed) == sorted(here)
-
-
-def weight(*values):
-    return rg.tensor(list(values), requires_grad=True)
 
 
 # Tensors.
@@ -87,7 +84,7 @@ def test_arrays_without_a_view():
 def test_fewer_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        float(weight(1.0) * 2)
+        float(leaf(1.0) * 2)
         rg.tensor(rg.ones(2))
         assert rg.ones(1).var().isnan()
 
@@ -110,7 +107,7 @@ def test_transposing():
 
 def test_pickling_results():
     with pytest.raises(RuntimeError, match="detach"):
-        pickle.dumps(weight(1.0) * 2)
+        pickle.dumps(leaf(1.0) * 2)
 
 
 def test_expanded_memory():
@@ -264,7 +261,7 @@ def test_lists_are_indices():
 
 
 def test_in_place_keeps_results():
-    x = weight(0.5)
+    x = leaf(0.5)
     y = x.tanh()
     z = (y * 1).sigmoid_()
     with rg.no_grad():
@@ -275,7 +272,7 @@ def test_in_place_keeps_results():
 
 
 def test_views_of_several():
-    x = weight(1.0, 2.0)
+    x = leaf(1.0, 2.0)
     y = x * 1
     y.unbind()[0].mul_(10)
     y.sum().backward()
@@ -285,7 +282,7 @@ def test_views_of_several():
 def test_inference_mode_is_no_grad():
     with rg.inference_mode():
         y = rg.ones(2) * 2
-    x = weight(1.0, 2.0)
+    x = leaf(1.0, 2.0)
     (x * y).sum().backward()
     assert x.grad.tolist() == [2, 2]
 
@@ -324,7 +321,7 @@ def test_comparing_beyond_the_range():
 
 
 def test_new_objects():
-    x = weight(1.0, 2.0)
+    x = leaf(1.0, 2.0)
     y = x * 2
     y.sum().backward()
     assert x.grad is not x.grad and y.grad_fn is not y.grad_fn
@@ -332,7 +329,7 @@ def test_new_objects():
 
 
 def test_writes_through_data():
-    w, x = weight(1.0, 2.0), weight(1.0, 2.0)
+    w, x = leaf(1.0, 2.0), leaf(1.0, 2.0)
     loss = (w * x).sum()
     w.data.clamp_(-0.1, 0.1)
     with pytest.raises(RuntimeError, match="inplace"):
@@ -340,14 +337,14 @@ def test_writes_through_data():
 
 
 def test_graphs_are_freed():
-    y = weight(1.0, 2.0).sum()
+    y = leaf(1.0, 2.0).sum()
     y.backward()
     with pytest.raises(RuntimeError, match="retain_graph"):
         y.backward()
 
 
 def test_data_drops_gradients():
-    x = weight(1.0, 2.0)
+    x = leaf(1.0, 2.0)
     x.sum().backward()
     x.data = rg.zeros(2)
     assert x.grad is not None
@@ -356,11 +353,11 @@ def test_data_drops_gradients():
 
 
 def test_grad_fn_names():
-    assert repr((weight(1.0) * 2).grad_fn) == "<MulBackward>"
+    assert repr((leaf(1.0) * 2).grad_fn) == "<MulBackward>"
 
 
 def test_batched_grads():
-    x = weight(1.0)
+    x = leaf(1.0)
     with pytest.raises(NotImplementedError, match="vector"):
         rg.autograd.grad(x * 2, x, rg.ones(3, 1), is_grads_batched=True)
 
@@ -377,7 +374,7 @@ def test_saved_outputs():
         def backward(ctx, g):
             return g * ctx.saved_tensors[0]
 
-    x = weight(1.0)
+    x = leaf(1.0)
     y = Exp.apply(x)
     (g,) = rg.autograd.grad(y, x, rg.ones(1), create_graph=True)
     assert rg.autograd.grad(g, x, rg.ones(1))[0].item() == pytest.approx(np.e)
@@ -499,11 +496,11 @@ def test_no_foreach():
     for make in (optim.SGD, optim.Adam):
         for name in ("foreach", "fused", "capturable", "differentiable"):
             with pytest.raises(TypeError, match=name):
-                make([weight(1.0)], lr=0.1, **{name: True})
+                make([leaf(1.0)], lr=0.1, **{name: True})
 
 
 def test_optimizer_steps():
-    w = weight(1.0)
+    w = leaf(1.0)
     optimizer = optim.Adam([w])
     w.grad = rg.ones(1)
     optimizer.step()
@@ -514,7 +511,7 @@ def test_nested_schedules():
     s = optim.lr_scheduler
 
     def rates(make):
-        optimizer = optim.SGD([weight(1.0)], lr=1.0)
+        optimizer = optim.SGD([leaf(1.0)], lr=1.0)
         schedule, seen = make(optimizer), []
         for _ in range(9):
             seen.append(optimizer.param_groups[0]["lr"])
@@ -545,7 +542,7 @@ def test_nested_schedules():
 
 
 def test_scheduler_epochs():
-    optimizer = optim.SGD([weight(1.0)], lr=1.0)
+    optimizer = optim.SGD([leaf(1.0)], lr=1.0)
     with pytest.raises(TypeError):
         optim.lr_scheduler.StepLR(optimizer, 1).step(3)
     optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 10).step(2.5)

@@ -121,6 +121,38 @@ def test_two_thousand_steps_grow_nothing():
 
 
 @LINUX
+def test_ten_thousand_steps_with_hooks_that_capture_their_module_grow_nothing():
+    model = rg.nn.Sequential(rg.nn.Linear(4, 8), rg.nn.ReLU(), rg.nn.Linear(8, 1))
+    optimizer = rg.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    x, y = rg.randn(5, 4), rg.randn(5, 1)
+    calls = [0]
+
+    def forward_hook(module, args, output):
+        output.register_hook(lambda g, m=module, top=model: calls.__setitem__(0, calls[0] + 1))
+
+    for module in model:
+        module.register_forward_hook(forward_hook)
+        module.register_full_backward_hook(lambda m, gi, go, top=model: None)
+
+    def train(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            ((model(x) - y) ** 2).mean().backward()
+            optimizer.step()
+
+    train(300)
+    gc.collect()
+    objects, memory = len(gc.get_objects()), rg.cpu.memory_stats()["allocated_bytes"]
+    before = resident()
+    train(10_000)
+    gc.collect()
+    assert len(gc.get_objects()) <= objects + 20
+    assert rg.cpu.memory_stats()["allocated_bytes"] <= memory
+    assert resident() - before < 4 << 20
+    assert calls[0] == 3 * 10_300
+
+
+@LINUX
 def test_exceptions_and_prints_grow_nothing():
     x = rg.ones(100)
     dtype = rg.dtype("float64")
