@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from training import data
 
 import rubigo as rg
 from rubigo import nn, optim
@@ -39,12 +40,6 @@ def trainer(schedule="StepLR", optimizer=optim.Adam, seed=0):
         scheduler=SCHEDULES[schedule](opt),
         callbacks=[stop],
     )
-
-
-def data():
-    generator = rg.Generator().manual_seed(1)
-    x = rg.randn(12, 2, generator=generator)
-    return x, (x[:, 0] > 0).long()
 
 
 def fit(run, epochs):

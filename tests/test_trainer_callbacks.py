@@ -3,17 +3,13 @@
 import json
 
 import pytest
+from training import data
 
 import rubigo as rg
 from rubigo import nn, optim
 from rubigo.train import Callback, JSONLogger, LRSchedulerCallback, ModelCheckpoint, Trainer
 
 OneCycleLR = optim.lr_scheduler.OneCycleLR
-
-
-def data(count=12):
-    x = rg.randn(count, 2, generator=rg.Generator().manual_seed(1))
-    return x, (x[:, 0] > 0).long()
 
 
 class Interrupts(Callback):

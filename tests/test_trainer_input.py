@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from training import data
 
 import rubigo as rg
 from rubigo import nn, optim
@@ -15,11 +16,6 @@ from rubigo.train import (
 )
 
 schedules = optim.lr_scheduler
-
-
-def data(count=12):
-    x = rg.randn(count, 2, generator=rg.Generator().manual_seed(1))
-    return x, (x[:, 0] > 0).long()
 
 
 def trainer(**options):
