@@ -30,6 +30,9 @@ _prepare_environment()
 
 from rubigo import _core  # noqa: E402
 
+# Helpers that assert.
+pytest.register_assert_rewrite("twins")
+
 
 def pytest_configure(config):
     _core.count_cells(True)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from twins import twins
 
 import rubigo as rg
 
@@ -68,13 +69,6 @@ VALUES = {
 
 def text(t):
     return repr(t).replace("torch.", "rubigo.")
-
-
-def twins(data, dtype=None):
-    return (
-        rg.tensor(data, dtype=dtype and getattr(rg, dtype)),
-        torch.tensor(data, dtype=dtype and getattr(torch, dtype)),
-    )
 
 
 @pytest.mark.parametrize("name", VALUES)
