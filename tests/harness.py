@@ -239,5 +239,11 @@ def leaf(*values):
     return rg.tensor(list(values), requires_grad=True)
 
 
+def close(ours, theirs):
+    """Equal to twelve digits."""
+    ours = ours.tolist() if hasattr(ours, "tolist") else ours
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
 class Odd(Exception):
     """An exception type that the package cannot know."""

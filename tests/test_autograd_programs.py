@@ -7,7 +7,6 @@ import rubigo as rg
 
 torch = pytest.importorskip("torch")
 
-
 UNARY = ["neg", "tanh", "sigmoid", "sin", "square"]
 
 IN_PLACE = ["neg_", "tanh_", "sigmoid_", "sin_", "zero_"]

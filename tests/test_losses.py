@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from twins import array
 
 import rubigo as rg
 from rubigo import nn
@@ -89,10 +90,6 @@ CASES = [
 
 
 PAIRS = ("CosineEmbeddingLoss", "MarginRankingLoss")
-
-
-def array(t):
-    return t.detach().cpu().numpy()
 
 
 @pytest.mark.filterwarnings("ignore:.*reduction.*")

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from harness import close
 
 from rubigo import metrics as m
 
@@ -25,11 +26,6 @@ PRF = [
     (m.f1_score, sk.f1_score, {}),
     *[(m.fbeta_score, sk.fbeta_score, {"beta": b}) for b in (0.0, 0.5, 3.0, float("inf"))],
 ]
-
-
-def close(ours, theirs):
-    ours = ours.tolist() if hasattr(ours, "tolist") else ours
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("ours", "theirs", "options"), PRF)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from harness import close
 from hypothesis import given, settings, strategies as st
 
 import rubigo as rg
@@ -19,11 +20,6 @@ BINARY = rng.integers(0, 2, 200)
 CHANCE = np.clip(np.round(BINARY * 0.3 + rng.random(200) * 0.7, 2), 0, 1)
 NUMBERS = rng.normal(size=(50, 3))
 GUESSED = NUMBERS + rng.normal(size=(50, 3)) * 0.3
-
-
-def close(ours, theirs):
-    ours = ours.tolist() if hasattr(ours, "tolist") else ours
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_label_metrics():

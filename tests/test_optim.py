@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from twins import array
 
 import rubigo as rg
 from rubigo import nn, optim
@@ -11,10 +12,6 @@ from rubigo import nn, optim
 torch = pytest.importorskip("torch")
 schedules = optim.lr_scheduler
 torch_schedules = torch.optim.lr_scheduler
-
-
-def array(t):
-    return t.detach().cpu().numpy()
 
 
 OPTIMIZERS = [
