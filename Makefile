@@ -55,7 +55,7 @@ test: lint build types rust-test py-test examples
 
 test-all: test
 	RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2
-	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py || exit 1; done
+	for isa in portable avx2; do RUBIGO_ISA=$$isa RUBIGO_TEST_ALL=1 $(PY) -m pytest -n 2 tests/test_ops.py tests/test_sweep.py || exit 1; done
 	$(MAKE) validate
 	$(MAKE) mutate
 

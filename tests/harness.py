@@ -47,6 +47,14 @@ def map_arrays(f, tree):
     return tree
 
 
+def map_tensors(f, tree):
+    for item in tree:
+        if isinstance(item, (list, tuple)):
+            map_tensors(f, item)
+        elif isinstance(item, rg.Tensor):
+            f(item)
+
+
 def arrays_of(tree):
     found = []
     map_arrays(found.append, tree)

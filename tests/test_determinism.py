@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from harness import TABLE, bits, flat, function, placed, plain_dtype
+from expected import BACKWARDS, prepared
+from harness import TABLE, bits, flat, function, map_tensors, placed, plain_dtype
 from samples import PROPERTIES, big_samples
 from test_gradients import CONSTANT
-from test_ops import BACKWARDS, map_tensors, prepared
 
 import rubigo as rg
 from rubigo import _core

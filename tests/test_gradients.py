@@ -6,10 +6,10 @@ direction touches every element, so that one wrong element shows.
 
 import numpy as np
 import pytest
+from expected import GAPS, prepared
 from harness import TABLE, Report, array, arrays_of, difference, flat, function, largest, tensor
 from oracles import COMPARED
 from samples import samples
-from test_ops import GAPS, prepared
 
 import rubigo as rg
 from rubigo import _core
