@@ -7,9 +7,13 @@ and take the dtype under test, int64 arrays are indices and bool arrays are mask
 """
 
 import os
+import subprocess
+import sys
+import textwrap
 
 import ml_dtypes
 import numpy as np
+import pytest
 
 import rubigo as rg
 from rubigo import _core
@@ -255,3 +259,17 @@ def close(ours, theirs):
 
 class Odd(Exception):
     """An exception type that the package cannot know."""
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="uses Linux's limits")
+
+
+def subprocess_run(code, **kwargs):
+    """Runs Python code in another process, and gives what it printed and returned."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )
