@@ -2,7 +2,8 @@
 
 Registered values are plain attributes, so reading one costs what reading any attribute costs;
 `_rubigo_slots` remembers in order which names are registered and as what. What works on it are
-functions of this file, not methods: every other name belongs to those who write a Module.
+functions of this file and of `registry.py`, not methods: every other name belongs to those who
+write a Module.
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ from rubigo._core import Tensor
 from . import state, trace
 from .hooks import NO_HOOKS, Hooks, RemovableHandle
 from .parameter import Buffer, Parameter
-
-_PARAMETER, _BUFFER, _HIDDEN_BUFFER, _MODULE = "parameter", "buffer", "hidden buffer", "module"
-_BUFFERS = (_BUFFER, _HIDDEN_BUFFER)
+from .registry import (
+    BUFFER,
+    BUFFERS,
+    HIDDEN_BUFFER,
+    MODULE,
+    PARAMETER,
+    check_name,
+    get_value,
+    named,
+    of_kind,
+    register,
+    slots_of,
+)
 
 
 class Module:
@@ -77,17 +88,17 @@ class Module:
             raise state.not_initialised(self)
         kind = slots.get(name) if slots else None
         if isinstance(value, Parameter):
-            register(self, name, value, _PARAMETER)
-        elif isinstance(value, Module) and kind != _PARAMETER:
-            register(self, name, value, _MODULE)
-        elif isinstance(value, Buffer) and kind != _PARAMETER:
-            register(self, name, value, _BUFFER if value.persistent else _HIDDEN_BUFFER)
+            register(self, name, value, PARAMETER)
+        elif isinstance(value, Module) and kind != PARAMETER:
+            register(self, name, value, MODULE)
+        elif isinstance(value, Buffer) and kind != PARAMETER:
+            register(self, name, value, BUFFER if value.persistent else HIDDEN_BUFFER)
         elif kind is None:
             object.__setattr__(self, name, value)
-        elif value is None or (kind in _BUFFERS and isinstance(value, Tensor)):
+        elif value is None or (kind in BUFFERS and isinstance(value, Tensor)):
             self.__dict__[name] = value
         else:
-            wanted = {_PARAMETER: "Parameter", _MODULE: "Module"}.get(kind, "Tensor")
+            wanted = {PARAMETER: "Parameter", MODULE: "Module"}.get(kind, "Tensor")
             got = type(value).__name__
             raise TypeError(f"cannot assign {got} to {kind} {name!r}: {wanted} or None expected")
 
@@ -97,10 +108,10 @@ class Module:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Adds a parameter; None reserves the name without one."""
-        check_name(self, name, _PARAMETER)
+        check_name(self, name, PARAMETER)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"{name!r} must be a Parameter or None, got {type(param).__name__}")
-        register(self, name, param, _PARAMETER)
+        register(self, name, param, PARAMETER)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that moves and is saved with the module but is not trained.
@@ -110,14 +121,14 @@ class Module:
             tensor: Its value; None reserves the name.
             persistent: Whether it is part of `state_dict`.
         """
-        check_name(self, name, _BUFFER)
+        check_name(self, name, BUFFER)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"{name!r} must be a Tensor or None, got {type(tensor).__name__}")
-        register(self, name, tensor, _BUFFER if persistent else _HIDDEN_BUFFER)
+        register(self, name, tensor, BUFFER if persistent else HIDDEN_BUFFER)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Adds a child module; same as `add_module`."""
-        check_name(self, name, _MODULE)
+        check_name(self, name, MODULE)
         if isinstance(module, type):
             made = module.__name__
             raise TypeError(
@@ -129,29 +140,29 @@ class Module:
                 "\n  hint: unpack the list: Sequential(*layers)" if isinstance(module, list) else ""
             )
             raise TypeError(f"{name!r} must be a Module or None, got {type(module).__name__}{hint}")
-        register(self, name, module, _MODULE)
+        register(self, name, module, MODULE)
 
     add_module = register_module
 
     # PyTorch's private names, for code that reads them; writing goes through attributes.
     @property
     def _parameters(self) -> Mapping[str, Parameter | None]:
-        return MappingProxyType(of_kind(self, _PARAMETER))
+        return MappingProxyType(of_kind(self, PARAMETER))
 
     @property
     def _buffers(self) -> Mapping[str, Tensor | None]:
-        return MappingProxyType(of_kind(self, *_BUFFERS))
+        return MappingProxyType(of_kind(self, *BUFFERS))
 
     @property
     def _modules(self) -> Mapping[str, Module | None]:
-        return MappingProxyType(of_kind(self, _MODULE))
+        return MappingProxyType(of_kind(self, MODULE))
 
     # Walking
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct children with their names, each once."""
         seen: set[int] = set()
-        for name, child in of_kind(self, _MODULE).items():
+        for name, child in of_kind(self, MODULE).items():
             if child is not None and id(child) not in seen:
                 seen.add(id(child))
                 yield name, child
@@ -170,7 +181,7 @@ class Module:
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, child in of_kind(self, _MODULE).items():
+        for name, child in of_kind(self, MODULE).items():
             if child is not None:
                 path = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(memo, path, remove_duplicate)
@@ -184,7 +195,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """The parameters with their dotted names; a shared one appears once, unless asked."""
-        return named(self, (_PARAMETER,), prefix, recurse, remove_duplicate)
+        return named(self, (PARAMETER,), prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once; what an optimizer takes."""
@@ -194,7 +205,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """The buffers with their dotted names."""
-        return named(self, _BUFFERS, prefix, recurse, remove_duplicate)
+        return named(self, BUFFERS, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -204,9 +215,9 @@ class Module:
         """The module at a dotted path; the empty path is this module."""
         module = self
         for name in target.split(".") if target else ():
-            child = of_kind(module, _MODULE).get(name)
+            child = of_kind(module, MODULE).get(name)
             if child is None:
-                known = ", ".join(of_kind(module, _MODULE)) or "none"
+                known = ", ".join(of_kind(module, MODULE)) or "none"
                 raise AttributeError(
                     f"{type(module).__name__} has no child module {name!r} (children: {known})"
                 )
@@ -227,18 +238,18 @@ class Module:
             raise ValueError(f"expected a Module, got {type(module).__name__}")
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
-        known = of_kind(parent, _MODULE)
+        known = of_kind(parent, MODULE)
         if name not in known and (strict or hasattr(parent, name)):
             raise AttributeError(f"{type(parent).__name__} has no child module {name!r}")
-        register(parent, name, module, _MODULE)
+        register(parent, name, module, MODULE)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path."""
-        return get_value(self, target, _PARAMETER)
+        return get_value(self, target, PARAMETER)
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a dotted path."""
-        return get_value(self, target, *_BUFFERS)
+        return get_value(self, target, *BUFFERS)
 
     # State
 
@@ -261,7 +272,7 @@ class Module:
         for hook in list(hooks.save_pre.values()):
             hook(self, prefix, keep_vars)
         self._save_to_state_dict(found, prefix, keep_vars)
-        for name, child in of_kind(self, _MODULE).items():
+        for name, child in of_kind(self, MODULE).items():
             if child is not None:
                 child.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         for hook, may_replace in list(hooks.save_post.values()):
@@ -275,7 +286,7 @@ class Module:
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         """Adds what this module holds itself; PyTorch's name, to be overridden."""
-        for kind in (_PARAMETER, _BUFFER):
+        for kind in (PARAMETER, BUFFER):
             for name, value in of_kind(self, kind).items():
                 if value is not None:
                     destination[prefix + name] = value if keep_vars else value.detach()
@@ -332,7 +343,7 @@ class Module:
         args = state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         for hook, with_module in list(seen_hooks(self).load_pre.values()):
             hook(*((self, *args) if with_module else args))
-        own = {**of_kind(self, _PARAMETER), **of_kind(self, _BUFFER)}
+        own = {**of_kind(self, PARAMETER), **of_kind(self, BUFFER)}
         own = {name: value for name, value in own.items() if value is not None}
         missing, unexpected = state.load_own(
             self, own, state_dict, prefix, local_metadata, error_msgs
@@ -384,7 +395,7 @@ class Module:
         if recurse:
             for child in self.children():
                 child._apply(fn)
-        state.convert(of_kind(self, _PARAMETER), of_kind(self, *_BUFFERS), self, fn)
+        state.convert(of_kind(self, PARAMETER), of_kind(self, *BUFFERS), self, fn)
         return self
 
     def to(
@@ -541,20 +552,12 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        children = of_kind(self, _MODULE).items()
+        children = of_kind(self, MODULE).items()
         return shown(self, [f"({name}): {indented(child)}" for name, child in children])
 
     def __dir__(self) -> list[str]:
         names = self.__dict__.get("_rubigo_slots", ())
         return sorted({*super().__dir__(), *(n for n in names if n.isidentifier())})
-
-
-def slots_of(module: Module) -> dict[str, str]:
-    """What is registered in a module, in order, and as what."""
-    slots = module.__dict__.get("_rubigo_slots")
-    if slots is None:
-        raise state.not_initialised(module)
-    return slots
 
 
 def hooks_of(module: Module) -> Hooks:
@@ -568,62 +571,6 @@ def seen_hooks(module: Module) -> Hooks:
     """The hooks of a module, for reading only."""
     slots_of(module)  # raises if there cannot be any
     return module._rubigo_hooks or NO_HOOKS
-
-
-def register(module: Module, name: str, value: Any, kind: str) -> None:
-    """Makes a value an attribute that counts; a name keeps its place if its kind stays."""
-    slots = slots_of(module)
-    if slots.get(name) != kind:
-        slots.pop(name, None)
-        slots[name] = kind
-    module.__dict__[name] = value
-
-
-def check_name(module: Module, name: str, kind: str) -> None:
-    """Refuses names that are no names, or taken by something of another kind."""
-    slots = slots_of(module)
-    if not isinstance(name, str):
-        raise TypeError(f"{kind} name must be a str, got {type(name).__name__}")
-    if "." in name or name == "":
-        raise KeyError(f"{kind} name must not be empty or contain a dot, got {name!r}")
-    kinds = _BUFFERS if kind in _BUFFERS else (kind,)
-    if hasattr(module, name) and slots.get(name) not in kinds:
-        raise KeyError(f"attribute {name!r} already exists")
-
-
-def of_kind(module: Module, *kinds: str) -> dict[str, Any]:
-    """What is registered in a module as one of these kinds."""
-    values = module.__dict__
-    return {name: values[name] for name, kind in slots_of(module).items() if kind in kinds}
-
-
-def named(
-    module: Module, kinds: tuple[str, ...], prefix: str, recurse: bool, unique: bool
-) -> Iterator[tuple[str, Any]]:
-    """Values of these kinds with their dotted names."""
-    seen: set[int] = set()
-    modules = (
-        module.named_modules(prefix=prefix, remove_duplicate=unique)
-        if recurse
-        else [(prefix, module)]
-    )
-    for path, part in modules:
-        for name, value in of_kind(part, *kinds).items():
-            if value is None or id(value) in seen:
-                continue
-            if unique:
-                seen.add(id(value))
-            yield (f"{path}.{name}" if path else name), value
-
-
-def get_value(module: Module, target: str, *kinds: str) -> Any:
-    """The value at a dotted path, which must be one of these kinds."""
-    path, _, name = target.rpartition(".")
-    owner = module.get_submodule(path)
-    value = of_kind(owner, *kinds).get(name)
-    if value is None:
-        raise AttributeError(f"{type(owner).__name__} has no {kinds[0]} {name!r}")
-    return value
 
 
 def shown(module: Module, children: list[str]) -> str:
