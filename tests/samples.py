@@ -368,7 +368,8 @@ STRUCTURAL = {
     ],
     "gather": lambda g: [c(g(4, 5), 0, g.below(4, 2, 5)), c(g(3, 4), -1, g.below(4, 3, 6)), c(g(5), 0, g.below(5, 3))],
     "scatter": lambda g: _scatters(g) + [c(g(5), 0, g.perm(5)[:3], value=2)],
-    "scatter_mode": lambda g: _scatters(g, "set") + _repeated(g, "sum"),
+    "scatter_mode": lambda g: _repeated(g, "prod") + _repeated(g, "amax"),
+    "scatter_plain": lambda g: _scatters(g, "set") + _repeated(g, "sum"),
     "scatter_add": lambda g: _scatters(g) + _repeated(g),
     "scatter_reduce": lambda g: [
         s for how in ("sum", "prod", "mean", "amax", "amin")

@@ -44,6 +44,10 @@ def test_type_names():
     assert repr(rg.float32) == rg.ones(1).type() == "rubigo.float32"
 
 
+def test_lists_of_single_elements():
+    assert rg.tensor([rg.tensor([7])]).shape == (1, 1)
+
+
 def test_huge_integers():
     for call in (lambda: rg.tensor(2**63), lambda: rg.tensor([1]) + 2**63):
         with pytest.raises(OverflowError):
@@ -318,6 +322,12 @@ def test_uint8_logic():
 def test_comparing_beyond_the_range():
     x = rg.tensor([1, 200], dtype=rg.uint8)
     assert (x > -1).all() and (x < 300).all() and not (x == 257).any()
+    x = rg.tensor([100], dtype=rg.uint8)
+    assert (x // -128).tolist() == [255] and (x % 300).tolist() == [100]
+
+
+def test_square_of_bools():
+    assert rg.tensor([True]).square().dtype is rg.bool
 
 
 def test_new_objects():
@@ -334,6 +344,36 @@ def test_writes_through_data():
     w.data.clamp_(-0.1, 0.1)
     with pytest.raises(RuntimeError, match="inplace"):
         loss.backward()
+
+
+def test_gradients_of_extremes():
+    x = leaf(0.0, -2.0)
+    x.amax().sqrt().backward()
+    assert x.grad.tolist() == [float("inf"), 0.0]
+    y = leaf(1.0, NAN)
+    y.amin().backward()
+    assert y.grad.tolist() == [0.0, 1.0]
+
+
+def test_saved_otherwise():
+    for f in (rg.erfinv, lambda x: x**0.5):
+        y = f(leaf(0.25, 0.5))
+        y.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+    for f in (F.tanhshrink, lambda x: F.cross_entropy(x, rg.tensor(1))):
+        x = leaf(0.25, 0.5) * 1
+        y = f(x)
+        x.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
+def test_hooks_cast():
+    x = leaf(1.0)
+    x.register_hook(lambda g: g.double())
+    x.sum().backward()
+    assert x.grad.dtype is rg.float32
 
 
 def test_graphs_are_freed():

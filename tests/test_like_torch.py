@@ -271,3 +271,79 @@ def test_ranges_that_leave_int64(lib):
     for bounds in ((2**63 - 2, 2**63 + 2), (2**63, 2**63 + 2)):
         with pytest.raises((RuntimeError, OverflowError)):
             lib.arange(*bounds)
+
+
+@BOTH
+def test_lerp_ends_at_its_end(lib):
+    end = lib.tensor([1.0, 3.0])
+    assert lib.lerp(lib.tensor([1e8, 1e8]), end, 1.0).tolist() == [1.0, 3.0]
+    assert lib.lerp(lib.tensor([1e8, 1e8]), end, lib.tensor([1.0, 1.0])).tolist() == [1.0, 3.0]
+    assert lib.lerp(lib.tensor(float("inf")), lib.tensor(1.0), 0.5).item() == float("inf")
+
+
+@BOTH
+def test_cosine_similarity_broadcasts(lib):
+    column, row = lib.tensor([[1.0], [2.0]]), lib.tensor([1.0, 2.0, 3.0])
+    for other in (row, row[None]):
+        got = lib.nn.functional.cosine_similarity(column, other, dim=1)
+        assert np.allclose(got.numpy(), [6 / 42**0.5] * 2)
+
+
+@BOTH
+def test_kept_gradients_are_of_the_newest_value(lib):
+    x = lib.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    y.retain_grad()
+    y.mul_(3)
+    assert y.retains_grad
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [6.0, 12.0]
+    z = x * 1
+    z.retain_grad()
+    z[0] = 5.0
+    (z * z).sum().backward()
+    assert z.grad.tolist() == [10.0, 4.0]
+    base = x * 1
+    view = base[:1]
+    base.retain_grad()
+    view.mul_(2)
+    (base * base).sum().backward()
+    assert base.grad.tolist() == [4.0, 4.0]
+
+
+@BOTH
+def test_what_division_and_scattering_read_may_be_overwritten(lib):
+    x = lib.tensor([3.0, 4.0], requires_grad=True)
+    y = x / x.norm()
+    y.add_(1)
+    z = lib.nn.functional.normalize(x, dim=0).mul_(2)
+    src = x * 1
+    s = lib.zeros(3).scatter_add(0, lib.tensor([0, 2]), src)
+    s += 1
+    src.mul_(2)
+    (y.sum() + z.sum() + s.sum()).backward()
+    assert np.allclose(x.grad.numpy(), [1 + 3 * 4 / 125, 1 - 3 * 3 / 125])
+
+
+@BOTH
+def test_views_of_nothing_are_differentiated_twice(lib):
+    for shape, view in (((0, 3), lambda x: x[:, 1:]), ((2, 5), lambda x: x[1:-1:2, -1])):
+        x = lib.ones(*shape, requires_grad=True)
+        y = view(x)
+        (g,) = lib.autograd.grad((y * y).sum(), x, create_graph=True)
+        g.sum().backward()
+        assert x.grad.shape == shape and x.grad.sum().item() == 0
+    assert lib.zeros(0, 4).unflatten(1, (2, -1)).shape == (0, 2, 2)
+
+
+@BOTH
+def test_integers_keep_their_digits_beside_floats(lib):
+    assert lib.tensor([2**53 + 1, 1.5], dtype=lib.int64).tolist() == [2**53 + 1, 1]
+    assert lib.tensor([2**63 - 1, -1.5], dtype=lib.int64).tolist() == [2**63 - 1, -1]
+
+
+@BOTH
+def test_scalars_of_half_beside_integers(lib):
+    for made in (lib.tensor([100000]) * np.float16(1), lib.tensor([100000]) * np.float32(1)):
+        assert made.dtype == lib.float32 and made.tolist() == [100000.0]
+    assert (lib.tensor([1.5]).half() * np.float32(1)).dtype == lib.float16

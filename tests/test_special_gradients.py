@@ -138,3 +138,68 @@ def test_a_derivative_that_is_missing_raises():
             (y,) = rg.autograd.grad(y.sum(), x, create_graph=True)
         with pytest.raises(NotImplementedError, match="third derivative of lgamma"):
             rg.autograd.grad(y.sum(), x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "name", ["elu", "selu", "celu", "silu", "softplus", "logsigmoid", "mish", "bce"]
+)
+def test_second_gradients_where_exp_overflows(name, dtype, device):
+    if device == "gpu" and dtype == "float64":
+        pytest.skip("a GPU has no float64")
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        space = lib.nn.functional
+        values = [-800.0, -100.0, -30.0, -1.0, 0.5, 30.0, 100.0, 800.0]
+        if name == "mish" and lib is torch:  # which is NaN for large x; the curve is straight there
+            values = [v if v < 80 else 60.0 for v in values]
+        x = lib.tensor(values, dtype=getattr(lib, dtype), device=where, requires_grad=True)
+        if name == "bce":
+            y = space.binary_cross_entropy_with_logits(x, lib.ones_like(x) * 0.25)
+        else:
+            y = getattr(space, name)(x)
+        (g,) = lib.autograd.grad(y.sum(), x, create_graph=True)
+        (h,) = lib.autograd.grad(g.sum(), x)
+        found.append([g.tolist(), h.tolist()])
+    np.testing.assert_allclose(found[0], found[1], rtol=2e-5, atol=1e-7)
+
+
+MIXED = {
+    "divided by half": (lambda lib, x: x / lib.tensor([1e-5]).half(), "float32"),
+    "divided by a third of half": (lambda lib, x: x / lib.tensor([3.0]).half(), "float32"),
+    "divided by float32": (lambda lib, x: x / lib.tensor([0.1]), "float64"),
+    "divided by integers": (lambda lib, x: x / lib.tensor([7]), "float64"),
+    "power of a number": (lambda lib, x: 3**x, "float64"),
+    "power of an integer": (lambda lib, x: lib.tensor([3]) ** x, "float64"),
+    "power of half": (lambda lib, x: lib.tensor([3.0]).half() ** x, "float32"),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", MIXED)
+def test_gradients_beside_narrower_operands(name, create_graph):
+    """The formula is computed in the result's dtype, as a loop and as ops."""
+    f, dtype = MIXED[name]
+    found = []
+    for lib in (rg, torch):
+        x = lib.tensor([1.3], dtype=getattr(lib, dtype), requires_grad=True)
+        (g,) = lib.autograd.grad(f(lib, x).sum(), x, create_graph=create_graph)
+        found.append(g.item())
+    assert found[0] == pytest.approx(found[1], rel=1e-6 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
+def test_an_infinite_gradient_reaches_the_extreme_alone(op, device):
+    sign = 1.0 if op == "max" else -1.0
+    x = rg.tensor([0.0, -2.0 * sign, -1.0 * sign], device=device, requires_grad=True)
+    (sign * getattr(x, op)()).sqrt().backward()
+    assert x.grad.abs().tolist() == [INF, 0.0, 0.0]
+
+
+def test_logit_outside_of_its_domain(device):
+    found = []
+    for lib, where in ((rg, device), (torch, "cpu")):
+        x = lib.tensor([2.0, -1.0, 0.25], device=where, requires_grad=True)
+        x.logit().sum().backward()
+        found.append(x.grad.tolist())
+    np.testing.assert_allclose(*found, rtol=1e-6)

@@ -182,3 +182,11 @@ def test_other_names_work_in_place_too():
         assert hasattr(rg.Tensor, f"{alias}_") == hasattr(rg.Tensor, f"{name}_"), alias
     x = rg.tensor([-2.0, 3.0])
     assert x.clip_(-1, 1) is x and x.absolute_().tolist() == [1.0, 1.0]
+
+
+def test_closeness_of_integers(device):
+    a = rg.tensor([1, 2**24, 5], device=device)
+    b = rg.tensor([1, 2**24 + 1, 9], device=device)
+    assert rg.isclose(a, b, rtol=0, atol=0).tolist() == [True, False, False]
+    assert rg.isclose(a, b, rtol=0, atol=1).tolist() == [True, True, False]
+    assert rg.allclose(a, a) and rg.isclose(a == 1, b == 1).all()

@@ -1247,6 +1247,8 @@ def softplus(input: Tensor, beta: builtins.float = ..., threshold: builtins.floa
     """log(1 + exp(beta x)) / beta, linear above the threshold."""
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)) without overflow."""
+def logit_of(input: Tensor) -> Tensor:
+    """log(x / (1 - x)), NaN with a NaN gradient outside of [0, 1]."""
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
 def hardtanh(input: Tensor, min_val: builtins.float = ..., max_val: builtins.float = ...) -> Tensor:
@@ -1334,6 +1336,8 @@ def index_put(tensors: Iterable[Tensor], accumulate: builtins.bool = ...) -> Ten
 def gather(input: Tensor, dim: builtins.int, index: _Operand) -> Tensor:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on."""
 def scatter_mode(input: Tensor, dim: builtins.int, index: _Operand, src: _Operand, reduce: str) -> Tensor:
+    """The input with values of src combined into the places that index names along dim."""
+def scatter_plain(input: Tensor, dim: builtins.int, index: _Operand, src: _Operand, reduce: str) -> Tensor:
     """The input with values of src combined into the places that index names along dim."""
 def scatter(input: Tensor, dim: builtins.int, index: _Operand, src: _Operand | None = ..., *, value: _Number | None = ...) -> Tensor:
     """The input with src written to the places that index names along dim."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, overload
 
@@ -244,8 +245,12 @@ def isclose(
     close = input == other
     if equal_nan and input.dtype.is_floating_point:
         close = close | (input.isnan() & other.isnan())
-    if not input.dtype.is_floating_point:
-        input, other = input.double(), other.double()
+    if not input.dtype.is_floating_point and not other.dtype.is_floating_point:
+        # A GPU has no float64, and float32 would round.
+        if input.device.type == "cpu":
+            input, other = input.double(), other.double()
+        else:
+            input, other = input.long(), other.long()
     gap = (input - other).abs()
     return close | (gap.isfinite() & (gap <= atol + rtol * other.abs()))
 
@@ -288,7 +293,12 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     d = dim if dim >= 0 else dim + input.ndim
     if not 0 <= d < input.ndim:
         raise IndexError(f"dimension {dim} is out of range for a {input.ndim}-d tensor")
-    shape = input.shape
+    shape, sizes = input.shape, list(sizes)
+    if sizes.count(-1) == 1:
+        # From this dimension alone: another may be 0.
+        rest = math.prod(size for size in sizes if size != -1)
+        if rest > 0 and shape[d] % rest == 0:
+            sizes[sizes.index(-1)] = shape[d] // rest
     return input.reshape([*shape[:d], *sizes, *shape[d + 1 :]])
 
 

@@ -81,6 +81,8 @@ def embedding(
     check_tensors("embedding", weight)
     if sparse:
         raise NotImplementedError("embedding: sparse gradients are not supported")
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight must be a matrix, got shape {tuple(weight.shape)}")
     rows = weight.shape[0]
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
@@ -156,7 +158,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         [-1.0]
     """
     check_tensors("cosine_similarity", x1, x2)
-    a, b = wide(x1), wide(x2)
+    a, b = rg.broadcast_tensors(wide(x1), wide(x2))
     n1 = _norm("cosine_similarity", a, 2.0, dim, keepdim=True).clamp(min=eps)
     n2 = _norm("cosine_similarity", b, 2.0, dim, keepdim=True).clamp(min=eps)
     return ((a / n1) * (b / n2)).sum(dim).to(rg.promote_types(x1.dtype, x2.dtype))

@@ -40,7 +40,12 @@ pub fn number(object: &Bound<'_, PyAny>) -> PyResult<Option<Number>> {
     {
         return Ok(None);
     }
-    Ok(object.extract::<i64>().ok().map(Number::Int))
+    if let Ok(v) = object.extract::<i64>() {
+        return Ok(Some(Number::Int(v)));
+    }
+    // numpy's floats beside float64 count as Python's, its bools do not count as numbers.
+    let float = object.hasattr("__array_interface__")? && object.hasattr("is_integer")?;
+    Ok(if float { object.extract::<f64>().ok().map(Number::Float) } else { None })
 }
 
 /// A tensor, a number or an array, as an operand.
@@ -172,6 +177,8 @@ struct Nested {
     typed: Option<DType>,
     /// The widest Python number beside them.
     plain: Option<DType>,
+    /// Whether an integer dtype is asked for: floats are then cut off, so that integers beside them keep their digits.
+    whole: bool,
     /// The type of the last scalar of numpy's, and its dtype.
     scalar: Option<(usize, DType)>,
 }
@@ -192,7 +199,8 @@ pub fn tensor_from(
         let mut shape = Vec::new();
         measure(data, &mut shape)?;
         let values = Values::Bool(Vec::new());
-        let mut nested = Nested { values, shape, typed: None, plain: None, scalar: None };
+        let whole = dtype.is_some_and(DType::is_int);
+        let mut nested = Nested { values, shape, typed: None, plain: None, whole, scalar: None };
         collect(data, 0, &mut nested, &mut Vec::new())?;
         if dtype.is_none() {
             dtype = nested.natural().py()?;
@@ -413,9 +421,7 @@ impl Nested {
         if other || !has_interface(object)? || !is_scalar(object)? {
             return Ok(None);
         }
-        // The scalar's own interface is of memory that nothing keeps.
-        let array = object.call_method0("__array__")?;
-        let dtype = crate::interop::from_array(&array, true)?.dtype();
+        let dtype = crate::interop::from_array(object, true)?.dtype();
         // Only of numpy's own types is it known that all scalars of one have one dtype.
         if object.get_type().module()? == "numpy" {
             self.scalar = Some((kind, dtype));
@@ -477,6 +483,11 @@ impl Nested {
 
     /// Adds a number; the kind of all widens from bool to int to float.
     fn push(&mut self, n: Number) {
+        let n = match n {
+            // What int64 does not hold stays as it is, to be refused.
+            Number::Float(v) if self.whole && v.abs() < i64::MAX as f64 => Number::Int(v as i64),
+            n => n,
+        };
         match (&mut self.values, n) {
             (Values::Big(v), Number::Bool(b)) => v.push(b as i128),
             (Values::Big(v), Number::Int(i)) => v.push(i as i128),

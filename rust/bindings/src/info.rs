@@ -28,8 +28,12 @@ fn get_num_threads() -> usize {
 /// Uses `n` threads for CPU kernels. Results have the same bits for any `n`.
 #[pyfunction]
 fn set_num_threads(n: i64) -> PyResult<()> {
-    // A negative number is refused as 0 is.
-    threads::set_num_threads(usize::try_from(n).unwrap_or(0)).py()
+    let n = usize::try_from(n).map_err(|_| {
+        pyo3::exceptions::PyValueError::new_err(format!(
+            "the number of threads must be positive, not {n}"
+        ))
+    })?;
+    threads::set_num_threads(n).py()
 }
 
 /// The instruction set that kernels use: "portable", "neon", "avx2" or "avx512".

@@ -329,6 +329,14 @@ impl Tensor {
         matches!(self.edge(), Edge::Node(node, nr) if node.retains(nr))
     }
 
+    /// The node where the gradient is kept, by the history as it stands: a view's is not made anew for this.
+    fn kept_by(&self) -> Option<(Arc<Node>, u32)> {
+        match self.0.meta.lock().as_ref().map(|s| s.edge.clone()) {
+            Some(Edge::Node(node, nr)) if node.retains(nr) => Some((node, nr)),
+            _ => None,
+        }
+    }
+
     /// Keeps the gradient of a tensor that is no leaf.
     pub fn retain_grad(&self) -> Result<()> {
         match self.edge() {

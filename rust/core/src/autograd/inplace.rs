@@ -108,6 +108,21 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     if !history {
         return Ok(());
     }
+    let kept = [Some(x.clone()), x.base()].map(|t| t.map(|t| (t.kept_by(), t)));
+    rewrite(x, &fitted, computed);
+    // A gradient that is kept is that of the newest value.
+    for (old, t) in kept.into_iter().flatten() {
+        if let Some((node, nr)) = old
+            && node.release_retained(nr, &t.slot())
+        {
+            t.retain_grad()?;
+        }
+    }
+    Ok(())
+}
+
+/// The new history of `x`, in which `fitted` was written.
+fn rewrite(x: &Tensor, fitted: &Tensor, computed: bool) {
     let Some(view) = x.view() else {
         let edge = match fitted.edge() {
             edge @ Edge::Node(..) if computed => edge,
@@ -122,7 +137,7 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
             ),
         };
         x.set_edge(edge);
-        return Ok(());
+        return;
     };
     // The base now depends on what was written into this part of it; every view of the base, this
     // one too, makes its history anew when it is asked for.
@@ -130,7 +145,6 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     let edges = smallvec![view.base.edge(), fitted.edge()];
     let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
     view.base.set_edge(Edge::Node(node, 0));
-    Ok(())
 }
 
 /// A whole tensor was written: its gradient is the new value's, and the old value has none.

@@ -339,6 +339,15 @@ impl Node {
         }
     }
 
+    /// Whether the gradient was kept there; it is no longer.
+    pub(super) fn release_retained(&self, nr: u32, leaf: &Arc<Leaf>) -> bool {
+        let mut watch = lock(&self.watch);
+        let Some(retained) = watch.as_mut().map(|w| &mut w.retained) else { return false };
+        let before = retained.len();
+        retained.retain(|(n, l)| *n != nr || !Arc::ptr_eq(l, leaf));
+        retained.len() < before
+    }
+
     pub(super) fn retains(&self, nr: u32) -> bool {
         lock(&self.watch).as_ref().is_some_and(|w| w.retained.iter().any(|(n, _)| *n == nr))
     }

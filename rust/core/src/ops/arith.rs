@@ -1,6 +1,6 @@
 //! Names whose arguments choose among rows: `div(rounding_mode=)`, `clamp`, `pow`, `round(decimals=)`.
 
-use super::expr::{ONE, t};
+use super::expr::t;
 use super::{Attr, Bind, OpDef, Outs, elementwise as e};
 use crate::apply::call;
 use crate::dtype::DType;
@@ -188,8 +188,7 @@ pub static LOGIT: OpDef = OpDef::composed(
             Some(eps) => call(&e::clamp_numbers, &[c.x(0)], &[eps.into(), (1.0 - eps).into()])?,
             None => c.x(0).clone(),
         };
-        let rest = call(&e::sub, &[&number(1.0)?, &x], ONE)?;
-        one(call(&e::log, &[&t::div(&x, &rest)?], &[]))
+        one(call(&e::logit_of, &[&x], &[]))
     },
 )
 .bind(IN)

@@ -73,7 +73,7 @@ rows! {
     digamma: Float, UNARY, "Derivative of lgamma", [] [x] [] -> o float { digamma(x) } d { x => trigamma(x) } .domain(0.3, 5.0).ulp(64.0).bind(IN);
     trigamma: Float, UNARY, "Derivative of digamma", [] [x] [] -> o float { trigamma(x) } .domain(0.3, 5.0).ulp(64.0)
         .bind(CORE).missing_grad("the third derivative of lgamma is not implemented");
-    sigmoid: Float, UNARY, "1 / (1 + exp(-x))", [] [x] [] -> o float { 1.0 / (1.0 + exp(-x)) } d { x => o * (1.0 - o) } .bind(IN);
+    sigmoid: Float, UNARY, "1 / (1 + exp(-x))", [] [x] [] -> o float { sigmoid(x) } d { x => o * (1.0 - o) } .bind(IN);
 
     // Arithmetic.
     add: Arith, SCALED, "x + alpha * y", [] [x other] [alpha] -> o float { x + alpha * other } int { add(x, mul(alpha, other)) }
@@ -81,7 +81,7 @@ rows! {
     sub: Number, SCALED, "x - alpha * y", [] [x other] [alpha] -> o float { x - alpha * other } int { sub(x, mul(alpha, other)) }
         d { x => 1.0, other => -alpha } .bind(IN);
     mul: Arith, BINARY, "x * y", [] [x other] [] -> o float { x * other } int { mul(x, other) } d { x => other, other => x } .bind(IN);
-    div: Float, BINARY, "x / y", [] [x other] [] -> o float { div(x, other) } d { x => 1.0 / other, other => -(o / other) }
+    div: Float, BINARY, "x / y", [] [x other] [] -> o float { div(x, other) } d { x => 1.0 / other, other => -(div(x, other) / other) }
         .named("true_divide").domain(0.3, 3.0).bind(IN);
     floor_divide: Arith, BINARY, "x / y rounded down", [] [x other] [] -> o float { floordiv(x, other) } int { floordiv(x, other) }
         d(g) { x => 0.0, other => 0.0 } .domain(0.3, 3.0).bind(IN);
@@ -108,7 +108,8 @@ rows! {
     fmin: Arith, BINARY, "The smaller, ignoring NaN", [] [x other] [] -> o float { fmin(x, other) } int { min(x, other) }
         d(g) { x => select(0.0, g, either(le(x, other), isnan(other))),
             other => select(g, 0.0, either(le(x, other), isnan(other))) };
-    lerp: Float, "input: Tensor, end: Tensor, weight: Tensor", "x + w * (y - x)", [] [x end w] [] -> o float { x + w * (end - x) }
+    lerp: Float, "input: Tensor, end: Tensor, weight: Tensor", "x + w * (y - x)", [] [x end w] [] -> o
+        float { select(x + w * (end - x), end - (end - x) * (1.0 - w), ge(abs(w), 0.5)) }
         d { x => 1.0 - w, end => w, w => end - x } .bind(IN);
     addcmul: Arith, "input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1", "x + value * a * b",
         [] [x a b] [value] -> o float { x + value * a * b } int { add(x, mul(value, mul(a, b))) }
@@ -169,12 +170,12 @@ rows! {
     leaky_relu: Arith, "input: Tensor, negative_slope: float = 0.01", "x where positive, slope * x elsewhere", [] [x] [s] -> o
         float { select(x * s, x, gt(x, 0.0)) } d(g) { x => select(g * s, g, gt(x, 0.0)) };
     elu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(x), le(x, 0.0)) };
+        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(min(x, 0.0)), le(x, 0.0)) };
     selu: Arith, UNARY, "Self-normalizing ELU (Klambauer et al. 2017)", [] [x] [] -> o
         float { select(1.7580993408473766 * expm1(x), 1.0507009873554805 * x, gt(x, 0.0)) }
-        d { x => select(1.0507009873554805, 1.7580993408473766 * exp(x), le(x, 0.0)) };
+        d { x => select(1.0507009873554805, 1.7580993408473766 * exp(min(x, 0.0)), le(x, 0.0)) };
     celu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x / alpha) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(1.0, exp(x / a), le(x, 0.0)) };
+        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(1.0, exp(min(x, 0.0) / a), le(x, 0.0)) };
     gelu_erf: Float, UNARY, "x * Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016)", [] [x] [] -> o
         float { 0.5 * x * (1.0 + erf(x * 0.7071067811865476)) }
         d { x => 0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
@@ -184,14 +185,17 @@ rows! {
             + 0.5 * x * (1.0 - square(tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x)))))
                 * (0.7978845608028654 * (1.0 + 0.134145 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
     silu: Float, UNARY, "x * sigmoid(x)", [] [x] [] -> o float { x / (1.0 + exp(-x)) }
-        d { x => (1.0 / (1.0 + exp(-x))) * (1.0 + x * (1.0 - 1.0 / (1.0 + exp(-x)))) };
-    mish: Float, UNARY, "x * tanh(softplus(x)) (Misra 2019)", [] [x] [] -> o float { x * tanh(log1p(exp(x))) }
-        d { x => tanh(log1p(exp(x))) + x * (1.0 - square(tanh(log1p(exp(x))))) / (1.0 + exp(-x)) } .ulp(32.0);
+        d { x => sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))) };
+    mish: Float, UNARY, "x * tanh(softplus(x)) (Misra 2019)", [] [x] [] -> o float { x * tanh(softplus(x)) }
+        d { x => tanh(softplus(x)) + x * (1.0 - square(tanh(softplus(x)))) * sigmoid(x) } .ulp(32.0);
     softplus: Float, "input: Tensor, beta: float = 1.0, threshold: float = 20.0", "log(1 + exp(beta x)) / beta, linear above the threshold",
         [] [x] [b th] -> o float { select(log1p(exp(x * b)) / b, x, gt(x * b, th)) }
-        d { x => select(1.0 / (1.0 + exp(-(x * b))), 1.0, gt(x * b, th)) };
+        d { x => select(sigmoid(x * b), 1.0, gt(x * b, th)) };
     logsigmoid: Float, UNARY, "log(sigmoid(x)) without overflow", [] [x] [] -> o float { min(x, 0.0) - log1p(exp(-abs(x))) }
-        d { x => 1.0 / (1.0 + exp(x)) };
+        d { x => sigmoid(-x) };
+    logit_of: Float, UNARY, "log(x / (1 - x)), NaN with a NaN gradient outside of [0, 1]", [] [x] [] -> o
+        float { select(log(div(x, 1.0 - x)), log1p(2.0 * (x - 0.5) / (1.0 - x)), both(gt(x, 0.25), lt(x, 0.75))) }
+        d { x => select(1.0 / (x * (1.0 - x)), o, isnan(o)) } .domain(0.1, 0.9).bind(CORE).public("logit");
     softsign: Float, UNARY, "x / (1 + |x|)", [] [x] [] -> o float { div(x, 1.0 + abs(x)) } d { x => 1.0 / square(1.0 + abs(x)) };
     hardtanh: Arith, "input: Tensor, min_val: float = -1.0, max_val: float = 1.0", "x clamped to [min, max]", [] [x] [lo hi] -> o
         float { min(max(x, lo), hi) } d(g) { x => select(g, 0.0, either(le(x, lo), ge(x, hi))) };

@@ -30,6 +30,15 @@ impl Ex {
         Self(Ok(t.clone()))
     }
 
+    /// Numbers and tensors of narrower dtypes are first made of the dtype that the formula computes in, as the loops'
+    /// loads do.
+    pub fn of_dtype(t: &Tensor, dtype: DType) -> Self {
+        let narrower = t.dtype() != dtype
+            && t.dtype() != DType::Bool
+            && t.dtype().promote(dtype).is_ok_and(|d| d == dtype);
+        Self(if narrower || t.is_wrapped() { cast::to(t, dtype) } else { Ok(t.clone()) })
+    }
+
     /// Stands for a variable that was not saved; reading it is an error of the row's text.
     pub fn missing() -> Self {
         Self(Err(Error::runtime("the derivative reads a variable that was not saved")))
@@ -100,10 +109,16 @@ macro_rules! functions {
     };
 }
 functions! {
-    unary: exp expm1 log log1p sqrt rsqrt sin cos sinh cosh tanh erf abs sign floor trunc digamma trigamma
+    unary: exp sigmoid expm1 log log1p sqrt rsqrt sin cos sinh cosh tanh erf abs sign floor trunc digamma trigamma
         square isnan;
     binary: div pow xlogy hypot copysign lt le gt ge eq ne;
     renamed: max = maximum min = minimum both = logical_and either = logical_or floordiv = floor_divide
+}
+
+/// Without a threshold: above the op's own, the two are equal.
+pub fn softplus(x: impl Into<Ex>) -> Ex {
+    let attrs = [Attr::Float(1.0), Attr::Float(20.0)];
+    Ex(x.into().0.and_then(|x| call(&e::softplus, &[&x], &attrs)))
 }
 
 /// `t` where `c` holds, `f` elsewhere: WGSL's order.

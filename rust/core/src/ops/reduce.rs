@@ -214,10 +214,11 @@ pub static PROD: OpDef = OpDef::kernel(
 fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
     let (x, y) = (v.x(0), spread(v.y(0), v)?);
     let c = v.call();
-    let hit = cast::to(&call(&super::elementwise::eq_or_nan, &[x, &y], &[])?, x.dtype())?;
-    let attrs = [c.attr(0).clone(), true.into()];
+    let hit = call(&super::elementwise::eq_or_nan, &[x, &y], &[])?;
+    let attrs = [c.attr(0).clone(), true.into(), x.dtype().into()];
     let ties = call(&SUM, &[&hit], &attrs)?;
-    Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &t::div(&hit, &ties)?))
+    let share = t::div(&spread(&v.g(0)?, v)?, &ties)?;
+    Vjp::only(t::select(&hit, &share, &Tensor::number(Number::Float(0.0))?))
 }
 
 pub static AMAX: OpDef = OpDef::kernel(

@@ -305,7 +305,7 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
             out.push(Some(g.clone()));
         } else if v.create_graph {
             let vars: Vec<Ex> = (0..names.vars.len())
-                .map(|k| v.opt_x(k).map_or_else(Ex::missing, Ex::of))
+                .map(|k| v.opt_x(k).map_or_else(Ex::missing, |x| Ex::of_dtype(x, g.dtype())))
                 .collect();
             let result = if reads_result { Ex::of(v.y(0)) } else { Ex::missing() };
             let ps: Vec<f64> = (0..v.attrs.len()).map(|k| call.float(k)).collect();

@@ -268,8 +268,9 @@ pub static STRIDED: OpDef = OpDef::view(
     "A contiguous tensor read under other strides",
     |l, c| {
         let mut out = placed(c.ints(0), c, 1)?;
-        let inside = out.checked_extent().is_some_and(|end| end <= l.numel());
-        out.offset += l.offset;
+        let empty = out.shape.contains(&0);
+        let inside = empty || out.checked_extent().is_some_and(|end| end <= l.numel());
+        out.offset = if empty { l.offset } else { out.offset + l.offset };
         if !l.is_contiguous() || !inside {
             return Err(Error::index("the strides reach outside of the tensor"));
         }

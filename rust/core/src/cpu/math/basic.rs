@@ -189,6 +189,18 @@ pub fn logaddexp(a: T, b: T) -> T {
     top + log1p(exp(-gap))
 }
 
+/// `1 / (1 + exp(-x))`.
+#[inline(always)]
+pub fn sigmoid(x: T) -> T {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `log(1 + exp(x))`, infinite where `exp(x)` is.
+#[inline(always)]
+pub fn softplus(x: T) -> T {
+    log1p(exp(x))
+}
+
 /// `a * log(b)`, and 0 where `a` is 0 unless `b` is NaN.
 #[inline(always)]
 pub fn xlogy(a: T, b: T) -> T {

@@ -96,3 +96,12 @@ fn logaddexp(a: f32, b: f32) -> f32 {
 fn xlogy(a: f32, b: f32) -> f32 {
     return select(a * log(b), 0.0, a == 0.0 && !isnan(b));
 }
+
+fn sigmoid(x: f32) -> f32 {
+    return 1.0 / (1.0 + exp(-x));
+}
+
+// Infinite where exp(x) is.
+fn softplus(x: f32) -> f32 {
+    return log1p(exp(x));
+}

@@ -34,6 +34,7 @@ pub static OPS: &[&OpDef] = &[
     &rows::INDEX_PUT,
     &GATHER,
     &scatter::SCATTER_MODE,
+    &scatter::SCATTER_PLAIN,
     &scatter::SCATTER,
     &scatter::SCATTER_ADD,
     &scatter::SCATTER_REDUCE,

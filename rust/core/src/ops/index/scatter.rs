@@ -43,55 +43,61 @@ pub static GATHER: OpDef = OpDef::kernel(
 );
 
 /// Where several values meet in one place, 'set' keeps the last.
-pub static SCATTER_MODE: OpDef = OpDef::kernel(
-    "scatter_mode",
-    "input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str",
-    "The input with values of src combined into the places that index names along dim",
-    |c| {
-        check(c.x(0), c.x(1), Some(c.x(2)), c.int(0))?;
-        Combine::parse(c.str(1))?;
-        if c.x(2).dtype() != c.x(0).dtype() {
-            return Err(Error::runtime(format!(
-                "expected self.dtype to be equal to src.dtype, got {} and {}",
-                c.x(0).dtype().name(),
-                c.x(2).dtype().name()
-            )));
-        }
-        Ok(smallvec![Spec::like(c.x(0))])
-    },
-    |c, o| {
-        let (x, index, out) = (c.x(0), c.x(1), &o[0]);
+pub static SCATTER_MODE: OpDef = scattering("scatter_mode").vjp(scatter_vjp, 0b111, 1);
+
+/// 'set' and 'sum', whose gradients need the index alone: the values may be written to afterwards.
+pub static SCATTER_PLAIN: OpDef = scattering("scatter_plain").vjp(scatter_vjp, 0b010, 0);
+
+const fn scattering(name: &'static str) -> OpDef {
+    OpDef::kernel(
+        name,
+        "input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str",
+        "The input with values of src combined into the places that index names along dim",
+        |c| {
+            check(c.x(0), c.x(1), Some(c.x(2)), c.int(0))?;
+            Combine::parse(c.str(1))?;
+            if c.x(2).dtype() != c.x(0).dtype() {
+                return Err(Error::runtime(format!(
+                    "expected self.dtype to be equal to src.dtype, got {} and {}",
+                    c.x(0).dtype().name(),
+                    c.x(2).dtype().name()
+                )));
+            }
+            Ok(smallvec![Spec::like(c.x(0))])
+        },
+        |c, o| {
+            let (x, index, out) = (c.x(0), c.x(1), &o[0]);
+            let how = Combine::parse(c.str(1))?;
+            let wide = combining(x.dtype(), how);
+            let work = if wide == x.dtype() {
+                out.clone()
+            } else {
+                Tensor::empty(x.shape(), wide, x.device())?
+            };
+            cast::raw_copy(x, &work)?;
+            if index.numel() > 0 {
+                let src = dense(&cut(c.x(2), index), wide)?;
+                let offsets = along(&work, index, c.int(0))?;
+                let dim = wrap_dim(c.int(0), x.ndim())?;
+                let blocks = numel(&index.shape()[..dim.min(index.ndim())]);
+                let rest = Walk::new(&[], &[]);
+                cpu::put(
+                    &Target { dst: &work, offsets: offsets.list(), rest: &rest, blocks },
+                    &src,
+                    how,
+                );
+            }
+            if work.same_storage(out) { Ok(()) } else { cast::raw_copy(&work, out) }
+        },
+    )
+    .gpu(|c, o| {
         let how = Combine::parse(c.str(1))?;
-        let wide = combining(x.dtype(), how);
-        let work = if wide == x.dtype() {
-            out.clone()
-        } else {
-            Tensor::empty(x.shape(), wide, x.device())?
-        };
-        cast::raw_copy(x, &work)?;
-        if index.numel() > 0 {
-            let src = dense(&cut(c.x(2), index), wide)?;
-            let offsets = along(&work, index, c.int(0))?;
-            let dim = wrap_dim(c.int(0), x.ndim())?;
-            let blocks = numel(&index.shape()[..dim.min(index.ndim())]);
-            let rest = Walk::new(&[], &[]);
-            cpu::put(
-                &Target { dst: &work, offsets: offsets.list(), rest: &rest, blocks },
-                &src,
-                how,
-            );
-        }
-        if work.same_storage(out) { Ok(()) } else { cast::raw_copy(&work, out) }
-    },
-)
-.gpu(|c, o| {
-    let how = Combine::parse(c.str(1))?;
-    let dim = wrap_dim(c.int(0), c.x(0).ndim())?;
-    gpu::scatter(c.x(0), c.x(1), &cut(c.x(2), c.x(1)), dim, how, &o[0])
-})
-.vjp(scatter_vjp, 0b111, 1)
-.public("scatter")
-.private();
+        let dim = wrap_dim(c.int(0), c.x(0).ndim())?;
+        gpu::scatter(c.x(0), c.x(1), &cut(c.x(2), c.x(1)), dim, how, &o[0])
+    })
+    .public("scatter")
+    .private()
+}
 
 fn scatter_vjp(v: &Vjp) -> Result<Grads> {
     let (g, index, dim) = (v.g(0)?, v.x(1), v.call().int(0));
@@ -209,7 +215,8 @@ fn cut(src: &Tensor, index: &Tensor) -> Tensor {
 }
 
 pub fn scatter(x: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: &str) -> Result<Tensor> {
-    call(&SCATTER_MODE, &[x, index, src], &[dim.into(), how.into()])
+    let op = if matches!(how, "set" | "sum") { &SCATTER_PLAIN } else { &SCATTER_MODE };
+    call(op, &[x, index, src], &[dim.into(), how.into()])
 }
 
 /// src as scatter needs it: a number is spread over the index.
