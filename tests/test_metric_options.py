@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from harness import close
 
+import rubigo as rg
 from rubigo import metrics as m
 
 sk = pytest.importorskip("sklearn.metrics")
@@ -95,6 +96,22 @@ def test_labels_that_do_not_occur_take_no_room():
             sk.cohen_kappa_score(LABELS, GUESS, weights=weights),
         )
     close(m.matthews_corrcoef(GUESS, LABELS), sk.matthews_corrcoef(LABELS, GUESS))
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2], [1, 2, 3], [10**9, 10**9 + 1], [2, 5, 9]])
+@pytest.mark.parametrize("late", [None, 7])  # a class that the first samples do not show
+@pytest.mark.parametrize("weighted", [False, True])
+def test_labels_close_to_each_other_are_not_sorted(classes, late, weighted, monkeypatch):
+    preds, target = rng.choice(classes, (2, 2000))
+    if late:
+        preds[-1] = classes[0] + late
+    weights = rng.integers(0, 2, 2000) if weighted else None
+    options = {"average": None, "sample_weight": weights, "zero_division": 0}
+    theirs = sk.f1_score(target, preds, **options)
+    matrix = sk.confusion_matrix(target, preds, sample_weight=weights)
+    monkeypatch.setattr(rg, "unique", None)
+    close(m.f1_score(preds, target, **options), theirs)
+    close(m.confusion_matrix(preds, target, sample_weight=weights), matrix)
 
 
 def test_a_report_names_its_labels():

@@ -195,13 +195,17 @@ class Counts(NamedTuple):
 def _class_counts(
     predicted: rg.Tensor, right: rg.Tensor, classes: rg.Tensor, weights: rg.Tensor
 ) -> Counts:
-    size, hit = classes.shape[0], predicted == right
-    return Counts(
-        count(right[hit], size, weights[hit]),
-        count(predicted, size, weights),
-        count(right, size, weights),
-        count(rg.cat([predicted, right]), size),
-    )
+    size = classes.shape[0]
+    if size * size <= right.shape[0]:  # one pass over the samples instead of three
+        matrix = count(right * size + predicted, size * size, weights).reshape(size, size)
+        hits, called, actual = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    else:
+        hits = count(right, size, weights * (predicted == right))
+        called, actual = count(predicted, size, weights), count(right, size, weights)
+    seen = called + actual
+    if not bool((weights > 0).all()):  # what has no weight is seen as well
+        seen = count(rg.cat([predicted, right]), size)
+    return Counts(hits, called, actual, seen)
 
 
 def _set_counts(predicted: rg.Tensor, right: rg.Tensor, weights: rg.Tensor) -> Counts:
