@@ -55,3 +55,20 @@ def test_a_metric_keeps_its_state_to_itself(make):
     if isinstance(given, rg.Tensor):
         given.zero_()
     assert rg.as_tensor(metric.compute()).tolist() == first
+
+
+def test_a_batch_costs_what_is_in_it_and_not_what_was_before():
+    metric = m.ROCAUC()
+    metric.update([0.1, 0.4], [0, 0])
+    scores = metric._sums[0]
+    metric.update([0.35, 0.8], [1, 1])
+    assert metric._sums[0] is scores and len(scores) == 2
+
+
+def test_merging_leaves_the_other_alone():
+    first, second = m.ROCAUC(), m.ROCAUC()
+    second.update([0.1, 0.9], [0, 1])
+    first.merge(second)
+    first.update([0.8, 0.2], [0, 1])
+    first.merge(first)
+    assert second.compute() == 1.0 and len(second._sums[0]) == 1 and len(first._sums[0]) == 4

@@ -13,6 +13,7 @@ class Metric:
     `update` takes a batch, `compute` gives the metric of all batches since the last `reset`,
     and `merge` adds what another object of the same kind has seen. A subclass keeps its sums in
     `self._sums`, a tuple whose members add up (tensors, numbers or lists), or overrides `_add`.
+    `compute` leaves them as they are: a trainer also asks for it after the first batch.
 
     >>> import rubigo as rg
     >>> class Largest(Metric):
@@ -61,13 +62,13 @@ class Metric:
                     f"{value!r} and {vars(other)[key]!r}"
                 )
         if other._sums is not None:
-            self._add(other._sums)
+            self._add(tuple(list(s) if isinstance(s, list) else s for s in other._sums))
 
     def _add(self, sums: tuple[Any, ...]) -> None:
         if self._sums is None:
             self._sums = sums
         else:
-            self._sums = tuple(a + b for a, b in zip(self._sums, sums, strict=True))
+            self._sums = tuple(_plus(a, b) for a, b in zip(self._sums, sums, strict=True))
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[Any, ...]:
         raise NotImplementedError(f"{type(self).__name__} does not define _measure")
@@ -78,3 +79,10 @@ class Metric:
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
         return f"{type(self).__name__}({options})"
+
+
+def _plus(total: Any, more: Any) -> Any:
+    if not isinstance(total, list):
+        return total + more
+    total += more  # a new list would copy all batches before in each
+    return total
