@@ -1,5 +1,7 @@
 """What a trainer is given: options that it refuses, and samples of several parts."""
 
+import threading
+
 import numpy as np
 import pytest
 from training import data
@@ -145,6 +147,73 @@ def test_evaluating_between_batches_leaves_the_metrics_of_the_epoch_alone():
         run.fit(x, y, 2, batch_size=3, verbose=0)
     assert asked.history["accuracy"] == plain.history["accuracy"]
     assert asking.scores == asked.evaluate(x, 1 - y)
+
+
+class Locked(rg.metrics.Accuracy):
+    """What cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class OfItsOwn(rg.metrics.Metric):
+    """A metric with a state of its own, emptied in place."""
+
+    name = "seen"
+    higher_is_better = True
+
+    def __init__(self):
+        self.seen = []
+
+    def reset(self):
+        self.seen.clear()
+
+    def update(self, preds, target):
+        self.seen += target.tolist()
+
+    def compute(self):
+        return len(self.seen)
+
+
+class Judge:
+    """Its method is a metric; a copy of it would be one of all it holds."""
+
+    def share(self, preds, target):
+        return (preds.argmax(1) == target).to(rg.float32).mean()
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("copied")
+
+
+@pytest.mark.parametrize("metric", [Locked, Judge().share, OfItsOwn], ids=lambda m: m.__name__)
+def test_metrics_are_not_copied(metric):
+    class Evaluates(Callback):
+        def on_batch_end(self, trainer, batch, logs):
+            trainer.evaluate(x[:3], 1 - y[:3])
+
+    x, y = data()
+    runs = [trainer(metrics=[metric], callbacks=each) for each in ([], [Evaluates()])]
+    for run in runs:
+        run.fit(x, y, 2, batch_size=3, verbose=0)
+    (name,) = runs[0].metrics
+    assert runs[0].history[name] == runs[1].history[name]
+    if metric is OfItsOwn:
+        assert runs[0].history[name] == [len(y), len(y)]
+
+
+def test_a_metric_that_can_be_neither_kept_nor_copied_is_named():
+    class Both(OfItsOwn):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    class Evaluates(Callback):
+        def on_batch_end(self, trainer, batch, logs):
+            trainer.evaluate(*data())
+
+    with pytest.raises(TypeError, match=r"'seen' has a reset\(\) .* keep its sums in self._sums"):
+        trainer(metrics=[Both], callbacks=[Evaluates()]).fit(*data(), verbose=0)
 
 
 def test_metrics_that_are_no_number_are_known_after_the_first_batch():

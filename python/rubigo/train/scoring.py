@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -83,6 +85,37 @@ def _metric(given: Any) -> Metric:
     if callable(given):
         return FunctionMetric(given)
     raise TypeError(f"a metric is a name, a Metric or a function, got {type(given).__name__}")
+
+
+@contextmanager
+def set_aside(metrics: dict[str, Metric]) -> Iterator[dict[str, Metric]]:
+    """Metrics to use between two batches of an epoch, whose own sums stay as they are.
+
+    >>> metric = rg.metrics.Accuracy()
+    >>> metric.update([0, 1], [0, 1])
+    >>> with set_aside({"accuracy": metric}) as metrics:
+    ...     metrics["accuracy"].reset()
+    >>> metric.compute()
+    1.0
+    """
+    # What `Metric.reset` forgets is all in _sums; only a reset of one's own may know of more.
+    sums = {name: m._sums for name, m in metrics.items() if type(m).reset is Metric.reset}
+    try:
+        yield {name: m if name in sums else _copied(name, m) for name, m in metrics.items()}
+    finally:
+        for name, kept in sums.items():
+            metrics[name]._sums = kept
+
+
+def _copied(name: str, metric: Metric) -> Metric:
+    try:
+        return deepcopy(metric)
+    except Exception as error:
+        raise TypeError(
+            f"the metric {name!r} has a reset() of its own and cannot be copied for an evaluation "
+            f"between two batches ({error}): keep its sums in self._sums, or give it a "
+            "__deepcopy__"
+        ) from error
 
 
 class Scores:

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
 from numbers import Number
 from os import PathLike
@@ -24,7 +24,7 @@ from .checkpoint import plain, read_checkpoint, restore_optimizer
 from .feed import as_loader, explain_non_finite, input_loader, join, split_batch
 from .history import History
 from .progress import EpochLines, ProgressBar, is_terminal
-from .scoring import FunctionMetric, Scores, named_metrics
+from .scoring import FunctionMetric, Scores, named_metrics, set_aside
 
 _FORMAT = "rubigo.trainer/2"
 
@@ -107,6 +107,7 @@ class Trainer:
         """A callback sets it to end the run after the epoch."""
         self._seed: int | None = None
         self._in_batches = False
+        self._results_checked = False
 
     def fit(
         self,
@@ -247,8 +248,9 @@ class Trainer:
             total += value if self._scores.is_sum else value * size
             samples += size
             self._scores.update(self.metrics.values(), output, target)
-            if number == 0:
+            if not self._results_checked:
                 _check_results(self.metrics)
+                self._results_checked = True
             for callback in callbacks:
                 callback.on_batch_end(self, number, {"loss": total / samples})
         if samples == 0:
@@ -283,11 +285,11 @@ class Trainer:
             batch_size: of the loader made for arrays or a dataset.
         """
         # A callback that evaluates between two batches must not disturb what these add up.
-        metrics = deepcopy(self.metrics) if self._in_batches else self.metrics
-        _reset(metrics)
+        metrics = set_aside(self.metrics) if self._in_batches else nullcontext(self.metrics)
         total, samples = 0.0, 0
         loader = as_loader(data, target, batch_size, dtype=self._dtype())
-        with _evaluating(self.model):
+        with _evaluating(self.model), metrics as scored:
+            _reset(scored)
             for number, batch in enumerate(loader):
                 where = f"evaluation, batch {number + 1}"
                 inputs, target, size = split_batch(batch, self.device, where)
@@ -295,10 +297,10 @@ class Trainer:
                 value = float(_one_number(self.loss(output, target)).item())
                 total += value if self._scores.is_sum else value * size
                 samples += size
-                self._scores.update(metrics.values(), output, target)
-        if samples == 0:
-            raise ValueError("cannot evaluate on 0 samples")
-        return {"loss": total / samples, **_results(metrics)}
+                self._scores.update(scored.values(), output, target)
+            if samples == 0:
+                raise ValueError("cannot evaluate on 0 samples")
+            return {"loss": total / samples, **_results(scored)}
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """The model's outputs, joined, on the CPU; a tuple where the model returns one.
@@ -458,9 +460,11 @@ def _results(metrics: dict[str, Metric]) -> dict[str, float]:
 
 def _check_results(metrics: dict[str, Metric]) -> None:
     """Refuses tables and curves after the first batch and not only after the epoch."""
-    for name, metric in deepcopy(metrics).items():
+    for name, metric in metrics.items():
         try:
-            value = metric.compute()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = metric.compute()
         except Exception:  # one batch may be too little for it
             continue
         _number(name, value)
