@@ -134,6 +134,47 @@ def test_an_input_of_several_tensors_is_refused():
             call()
 
 
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_lists_of_samples_are_stacked(count):
+    pairs = [(rg.tensor([1.0, 2.0]) * i, rg.tensor(i % 2)) for i in range(count)]
+
+    def kept(number):  # a model of two features sees as many samples as that
+        def check(preds, target):
+            assert tuple(preds.shape) == (number, 2) and target.tolist() == [0, 1, 0, 1][:number]
+            return 0.0
+
+        return check
+
+    for x, y in (
+        (rg.stack, list),
+        (list, rg.stack),
+        (list, list),
+        (list, lambda ys: [np.asarray(int(y)) for y in ys]),
+        (list, lambda ys: [int(y) for y in ys]),
+    ):
+        loader = DataLoader(
+            pairs,
+            count,
+            collate_fn=lambda b, x=x, y=y: (x([s for s, _ in b]), y([t for _, t in b])),
+        )
+        run = trainer(metrics={"kept": kept(count)})
+        run.fit(loader, verbose=0)
+        assert tuple(run.predict(loader).shape) == (count, 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "error", "text"),
+    [
+        (3, TypeError, "field 0 must be a tensor, an array or a list, got int"),
+        (rg.tensor(3.0), ValueError, r"differ in their number of samples: \[0, 2\]"),
+    ],
+)
+def test_a_field_of_one_number_is_named(field, error, text):
+    loader = DataLoader([0, 1], 2, collate_fn=lambda b: (field, rg.tensor(b)))
+    with pytest.raises(error, match=text):
+        trainer().fit(loader, verbose=0)
+
+
 def test_evaluating_between_batches_leaves_the_metrics_of_the_epoch_alone():
     x, y = data()
 

@@ -79,7 +79,8 @@ def input_loader(x: Any, batch_size: int, dtype: Any) -> Iterator[list[rg.Tensor
     for batch in as_loader(x, None, batch_size, dtype=dtype):
         parts = batch if isinstance(batch, list | tuple) else [batch]
         parts = parts[:-1] if len(parts) > 1 else parts
-        yield [_input(part, f"input {i}") for i, part in enumerate(parts)]
+        rows = _number_of(parts)
+        yield [_input(part, rows, f"input {i}") for i, part in enumerate(parts)]
 
 
 def join(parts: list[Any]) -> Any:
@@ -104,8 +105,9 @@ def split_batch(batch: Any, device: Any, where: str) -> tuple[list[rg.Tensor], A
             f"{where}: a batch is (inputs..., target), got {type(batch).__name__}; "
             "return that from the dataset or from collate_fn"
         )
-    inputs = [_input(part, f"{where}: field {i}") for i, part in enumerate(batch[:-1])]
-    several = _is_several(batch[-1])
+    rows = _number_of(batch)
+    inputs = [_input(part, rows, f"{where}: field {i}") for i, part in enumerate(batch[:-1])]
+    several = _is_several(batch[-1], rows)
     targets = [as_tensor(t, f"{where}: target") for t in (batch[-1] if several else batch[-1:])]
     sizes = [part.shape[0] if part.ndim else 0 for part in (*inputs, *targets)]
     if len(set(sizes)) > 1:
@@ -116,13 +118,30 @@ def split_batch(batch: Any, device: Any, where: str) -> tuple[list[rg.Tensor], A
     return inputs, targets if several else targets[0], sizes[0]
 
 
-def _is_several(field: Any) -> bool:
-    """Whether collating made several fields of one, as of the target in (x, (y1, y2))."""
+def _number_of(batch: Sequence[Any]) -> int:
+    """The samples of a batch, by its first field that is no list of arrays if there is one."""
+    try:
+        return len(next((field for field in batch if not _is_arrays(field)), batch[0]))
+    except TypeError:  # one number, which is refused by its name
+        return 0
+
+
+def _is_arrays(field: Any) -> bool:
     return isinstance(field, list | tuple) and bool(field) and all(map(_is_array, field))
 
 
-def _input(field: Any, name: str) -> rg.Tensor:
-    if _is_several(field):
+def _is_several(field: Any, rows: int) -> bool:
+    """Whether collating made several fields of one, as of the target in (x, (y1, y2)).
+
+    As many arrays as there are samples are one field, unless each has a row for every sample.
+    """
+    if not _is_arrays(field):
+        return False
+    return len(field) != rows or all(part.ndim and part.shape[0] == rows for part in field)
+
+
+def _input(field: Any, rows: int, name: str) -> rg.Tensor:
+    if _is_several(field, rows):
         raise TypeError(
             f"{name} is {len(field)} tensors: give a model of several inputs samples of "
             "(x1, x2, target), or stack them in collate_fn"
