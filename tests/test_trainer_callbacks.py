@@ -1,6 +1,7 @@
 """Callbacks around a run that is interrupted, misconfigured or pointed at the wrong file."""
 
 import json
+from functools import partial
 
 import pytest
 from training import data
@@ -24,13 +25,38 @@ class Interrupts(Callback):
             raise KeyboardInterrupt
 
 
-def trainer(callbacks=(), *, total_steps=None, interval=None):
+schedules = optim.lr_scheduler
+
+
+def doubled(optimizer):
+    parts = [schedules.ExponentialLR(optimizer, 0.9), schedules.StepLR(optimizer, 3)]
+    return schedules.ChainedScheduler(parts)
+
+
+def warmed(optimizer):
+    parts = [schedules.LinearLR(optimizer, 0.1, total_iters=3), OneCycleLR(optimizer, 1.0, 9)]
+    return schedules.SequentialLR(optimizer, parts, milestones=[3])
+
+
+SCHEDULES = {
+    "OneCycleLR": lambda o: OneCycleLR(o, 1.0, 12),
+    "CyclicLR": lambda o: schedules.CyclicLR(o, 0.1, 1.0, step_size_up=5),
+    "StepLR": lambda o: schedules.StepLR(o, 3),
+    "CosineAnnealingLR": lambda o: schedules.CosineAnnealingLR(o, 12),
+    "LambdaLR": lambda o: schedules.LambdaLR(o, lambda step: 0.9**step),
+    "SequentialLR": warmed,
+    "ChainedScheduler": doubled,
+}
+
+
+def trainer(callbacks=(), *, total_steps=None, interval=None, make=None, optimizer=optim.SGD):
     rg.manual_seed(0)
     model = nn.Linear(2, 2)
-    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    schedule = None
+    options = {"betas": (0.9, 0.99)} if optimizer is optim.Adam else {"momentum": 0.9}
+    optimizer = optimizer(model.parameters(), lr=0.1, **options)
     if total_steps is not None:
-        schedule = LRSchedulerCallback(OneCycleLR(optimizer, 1.0, total_steps), interval)
+        make = partial(OneCycleLR, max_lr=1.0, total_steps=total_steps)
+    schedule = None if make is None else LRSchedulerCallback(make(optimizer), interval)
     return Trainer(model, optimizer, nn.CrossEntropyLoss(), scheduler=schedule, callbacks=callbacks)
 
 
@@ -38,21 +64,57 @@ def fit(run, epochs):
     return run.fit(data(), epochs, batch_size=3, verbose=0)
 
 
-def test_an_interrupted_epoch_begins_again_with_its_part_of_a_schedule_that_ends(tmp_path):
-    whole = trainer(total_steps=12)
+def settings(run):
+    return [{k: v for k, v in g.items() if k != "params"} for g in run.optimizer.param_groups]
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_interrupted_epoch_begins_again_with_its_part_of_the_schedule(name, optimizer, tmp_path):
+    options = {"make": SCHEDULES[name], "interval": "step", "optimizer": optimizer}
+    whole = trainer(**options)
     fit(whole, 3)
-    momentum = whole.optimizer.param_groups[0]["momentum"]
-    run = trainer([Interrupts(7)], total_steps=12)
+    run = trainer([Interrupts(7)], **options)
     with pytest.raises(KeyboardInterrupt):
         fit(run, 3)
     run.save(tmp_path / "run.safetensors")
     fit(run, 3)
-    loaded = trainer([], total_steps=12)
+    loaded = trainer(**options)
     loaded.load(tmp_path / "run.safetensors")
     fit(loaded, 3)
     for again in (run, loaded):
         assert again.history["lr"] == whole.history["lr"]
-        assert again.optimizer.param_groups[0]["momentum"] == momentum
+        assert settings(again) == settings(whole)
+        ours, theirs = (r.callbacks[0].state_dict() for r in (again, whole))
+        assert ours == theirs
+
+
+def test_a_damaged_start_of_an_epoch_is_refused(tmp_path):
+    options = {"make": SCHEDULES["CyclicLR"], "optimizer": optim.Adam}
+    run = trainer([Interrupts(2)], **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, 1)
+    path = tmp_path / "run.safetensors"
+    run.save(path)
+    good = rg.load(path)
+    start = good["callbacks"][0][1]["start of the epoch under way"]
+    rates = start["rates"][0]
+    for wrong in (
+        "text",
+        {},
+        {**start, "rates": []},
+        {**start, "rates": [{**rates, "lr": "text"}]},
+        {**start, "rates": [{**rates, "params": []}]},
+        {**start, "rates": [{**rates, "betas": [0.9]}]},
+        {**start, "scheduler": {**start["scheduler"], "last_epoch": "text"}},
+    ):
+        good["callbacks"][0][1]["start of the epoch under way"] = wrong
+        rg.save(good, path)
+        other = trainer(**options)
+        before = other.callbacks[0].state_dict()
+        with pytest.raises(ValueError, match="does not fit this trainer"):
+            other.load(path)
+        assert other.callbacks[0].state_dict() == before
 
 
 def test_a_schedule_that_is_too_short_is_refused_before_the_first_step():

@@ -14,7 +14,8 @@ import rubigo as rg
 
 from ..data.convert import whole
 from ..optim.lr_scheduler import OneCycleLR
-from .checkpoint import plain
+from ..optim.optimizer import check_kinds
+from .checkpoint import nest_copy, plain
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -101,13 +102,15 @@ class LRSchedulerCallback(Callback):
         self.scheduler = scheduler
         self.interval = interval
         self.monitor: str | None = monitor if kind == "ReduceLROnPlateau" else None
-        self._done = 0  # steps of the epoch under way
+        self._start: dict[str, Any] | None = None
+        """Schedule and rates before the first step of the epoch under way."""
 
     def check_steps(self, epochs: int, per_epoch: int) -> None:
         """Refuses a run that is longer than what is left of the schedule."""
         if not isinstance(self.scheduler, OneCycleLR):
             return
-        total, past = self.scheduler.total_steps, self.scheduler.last_epoch - self._done
+        start = self.scheduler.state_dict() if self._start is None else self._start["scheduler"]
+        total, past = self.scheduler.total_steps, start["last_epoch"]
         steps = epochs * per_epoch if self.interval == "step" else epochs
         if past + steps > total:
             raise ValueError(
@@ -116,19 +119,23 @@ class LRSchedulerCallback(Callback):
             )
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        # After an interrupt the epoch begins again, and so must its part of a schedule that ends.
-        if isinstance(self.scheduler, OneCycleLR) and self._done:
-            self.scheduler.last_epoch -= self._done + 1
-            self.scheduler.step()
-        self._done = 0
+        # After an interrupt the epoch begins again, and so must its part of the schedule.
+        start, self._start = self._start, None
+        if start is not None:
+            self.scheduler.load_state_dict(start["scheduler"])
+            for group, rates in zip(trainer.optimizer.param_groups, start["rates"], strict=True):
+                group.update(rates)
 
     def on_step_end(self, trainer: Trainer) -> None:
-        if self.interval == "step":
-            self.scheduler.step()
-            self._done += 1
+        if self.interval != "step":
+            return
+        if self._start is None and hasattr(self.scheduler, "state_dict"):
+            state = nest_copy(self.scheduler.state_dict())
+            self._start = {"scheduler": state, "rates": _rates(trainer.optimizer)}
+        self.scheduler.step()
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
-        self._done = 0
+        self._start = None
         if self.interval != "epoch":
             return
         if self.monitor is None:
@@ -137,15 +144,37 @@ class LRSchedulerCallback(Callback):
             self.scheduler.step(monitored(self.monitor, logs))
 
     def state_dict(self) -> dict[str, Any]:
-        return {**self.scheduler.state_dict(), _DONE: self._done}
+        start = {} if self._start is None else {_START: self._start}
+        return {**self.scheduler.state_dict(), **start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        done = whole(state.get(_DONE, 0), _DONE, 0)
-        self.scheduler.load_state_dict({key: v for key, v in state.items() if key != _DONE})
-        self._done = done
+        schedule = {key: value for key, value in state.items() if key != _START}
+        start = state.get(_START)
+        if start is not None:
+            self.scheduler.load_state_dict(start["scheduler"])  # refuses what does not fit
+            start = {**start, "scheduler": nest_copy(self.scheduler.state_dict())}
+        self.scheduler.load_state_dict(schedule)
+        self._start = start
+
+    def on_load(self, trainer: Trainer) -> None:
+        if self._start is None:
+            return
+        now, saved = _rates(trainer.optimizer), self._start["rates"]
+        if [group.keys() for group in now] != [group.keys() for group in saved]:
+            raise ValueError(f"{_START}: its rates are those of another optimizer")
+        for group, rates in zip(now, saved, strict=True):
+            check_kinds(group, rates, _START)
+            if "betas" in rates:
+                rates["betas"] = tuple(rates["betas"])  # a file has lists only
 
 
-_DONE = "steps of the epoch under way"
+_START = "start of the epoch under way"
+
+
+def _rates(optimizer: Any) -> list[dict[str, Any]]:
+    """What a schedule may set in each group."""
+    names = ("lr", "momentum", "betas")
+    return [{k: group[k] for k in names if k in group} for group in optimizer.param_groups]
 
 
 def monitored(name: str, logs: dict[str, float]) -> float:

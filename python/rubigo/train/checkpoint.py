@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import rubigo as rg
@@ -20,6 +21,21 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return value.item()  # a scalar of numpy's
     return value
+
+
+def nest_copy(value: Any) -> Any:
+    """The nest in dicts and lists of its own, which share what they hold.
+
+    >>> nest = {"a": [1]}
+    >>> nest_copy(nest)["a"] is nest["a"]
+    False
+    """
+    if not isinstance(value, dict | list):
+        return value
+    clone = copy(value)
+    for key in value if isinstance(value, dict) else range(len(value)):
+        clone[key] = nest_copy(value[key])
+    return clone
 
 
 def read_checkpoint(path: Any, kind: str) -> dict[str, Any]:
