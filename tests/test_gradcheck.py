@@ -111,3 +111,19 @@ def test_older_names_of_arguments(lib):
     with pytest.raises(RuntimeError, match="grad_variables"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lib.autograd.backward(x * 2, lib.ones(2), grad_variables=lib.ones(2))
+
+
+@pytest.mark.parametrize("lib", LIBS)
+def test_what_has_no_gradient_must_not_change(lib):
+    check = lib.autograd.gradcheck
+    for change in (lambda x: x.detach() * 2, lambda x: (x.detach().long(), x.detach() * 2)):
+        with pytest.raises(RuntimeError):
+            check(change, point(lib))
+        assert not check(change, point(lib), raise_exception=False)
+    for constant in (lambda x: x.detach().sign(), lambda x: x.long(), lambda x: x.detach() * 0):
+        assert check(constant, point(lib))
+    # Beside an output that has one, as in PyTorch, the others are left alone.
+    assert check(lambda x: (x * 2, x.detach() * 2), point(lib))
+    cut = square(lib, lambda x, g: (2 * x * g).detach())
+    with pytest.raises(RuntimeError):
+        lib.autograd.gradgradcheck(cut, point(lib))

@@ -145,17 +145,17 @@ def test_lists_of_samples_are_stacked(count):
 
         return check
 
-    for x, y in (
+    for xs, ys in (
         (rg.stack, list),
         (list, rg.stack),
         (list, list),
-        (list, lambda ys: [np.asarray(int(y)) for y in ys]),
-        (list, lambda ys: [int(y) for y in ys]),
+        (list, lambda b: [np.asarray(int(y)) for y in b]),
+        (list, lambda b: [int(y) for y in b]),
     ):
         loader = DataLoader(
             pairs,
             count,
-            collate_fn=lambda b, x=x, y=y: (x([s for s, _ in b]), y([t for _, t in b])),
+            collate_fn=lambda b, xs=xs, ys=ys: (xs([x for x, _ in b]), ys([y for _, y in b])),
         )
         run = trainer(metrics={"kept": kept(count)})
         run.fit(loader, verbose=0)

@@ -129,7 +129,10 @@ def gradcheck(
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     wanted = _differentiated(inputs)
     try:
-        for k, out in enumerate(_outputs(func, inputs)):
+        outputs = _outputs(func, inputs)
+        if not any(out.requires_grad for out in outputs):
+            _check_constant(func, inputs, wanted, outputs, eps)
+        for k, out in enumerate(outputs):
             if not out.requires_grad:
                 continue
             weights = _core.randn_like(out.detach())
@@ -157,6 +160,24 @@ def _refuse(**options: bool) -> None:
     for name, on in options.items():
         if on:
             raise NotImplementedError(f"{name}=True: there is neither vmap nor forward mode")
+
+
+def _check_constant(
+    func: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    wanted: list[int],
+    outputs: list[Tensor],
+    eps: float,
+) -> None:
+    """Without any gradient, the differences must be zero."""
+    for k, out in enumerate(outputs):
+        for i in wanted if out.is_floating_point() else []:
+            found = _differences(func, inputs, i, k, _core.randn_like(out), eps)
+            if not bool((found == 0).all()):
+                raise GradcheckError(
+                    f"no output requires grad, but output {k} changes with input {i}, by "
+                    f"{found}: is there a detach(), a no_grad() or a .data on the way?"
+                )
 
 
 def _differentiated(inputs: tuple[Any, ...]) -> list[int]:
