@@ -8,7 +8,14 @@ from training import data
 
 import rubigo as rg
 from rubigo import nn, optim
-from rubigo.train import Callback, JSONLogger, LRSchedulerCallback, ModelCheckpoint, Trainer
+from rubigo.train import (
+    Callback,
+    EarlyStopping,
+    JSONLogger,
+    LRSchedulerCallback,
+    ModelCheckpoint,
+    Trainer,
+)
 
 OneCycleLR = optim.lr_scheduler.OneCycleLR
 
@@ -129,6 +136,16 @@ def test_a_schedule_that_is_too_short_is_refused_before_the_first_step():
         fit(done, 2)
 
 
+def test_a_schedule_may_be_too_short_for_a_run_that_ends_early():
+    stop = EarlyStopping("loss", patience=1, min_delta=100.0)
+    run = trainer([stop], total_steps=8)
+    fit(run, 50)
+    assert run.epoch == 2
+    late = trainer([EarlyStopping("loss", patience=50)], total_steps=8)
+    with pytest.raises(ValueError, match="tried to step 9 times; the schedule has 8 steps"):
+        fit(late, 50)
+
+
 def test_checkpoints_are_named_by_what_is_logged(tmp_path):
     path = tmp_path / "{{a}}-{epoch:02d}-{loss:.3f}.safetensors"
     run = trainer([ModelCheckpoint(path)])
@@ -142,6 +159,57 @@ def test_checkpoints_are_named_by_what_is_logged(tmp_path):
     ):
         with pytest.raises(ValueError, match=text):
             fit(trainer([ModelCheckpoint(tmp_path / wrong)]), 1)
+    assert ModelCheckpoint("{{epoch}}-{epoch}").path_of(3) == "{epoch}-3"
+    with pytest.raises(ValueError, match="there is no 'loss'; there is epoch"):
+        ModelCheckpoint("{loss}").path_of(3)
+
+
+@pytest.mark.parametrize(
+    "path", ["{}", "{0}", "{epoch.real}", "{epoch[0]}", "{loss:d}", "{loss!x}", "{loss", "}"]
+)
+def test_a_path_that_cannot_be_filled_in_is_refused_at_once(path):
+    with pytest.raises(ValueError, match=r"cannot fill in the path .* a brace itself is written"):
+        ModelCheckpoint(path)
+
+
+class Untrained(Callback):
+    """Sees no step."""
+
+    def on_step_end(self, trainer):
+        raise AssertionError("a step")
+
+
+class Logs(Callback):
+    """Logs what the callbacks after it may use."""
+
+    def on_epoch_end(self, trainer, logs):
+        logs["val_loss"] = 0.5
+
+
+NEEDS_VAL_LOSS = {
+    "path": lambda path: ModelCheckpoint(path / "{val_loss}"),
+    "best": lambda path: ModelCheckpoint(path / "a", save_best_only=True),
+    "stop": lambda path: EarlyStopping(),
+    "plateau": lambda path: LRSchedulerCallback(
+        schedules.ReduceLROnPlateau(optim.SGD(nn.Linear(1, 1).parameters()))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS_VAL_LOSS)
+def test_what_will_not_be_logged_is_refused_before_the_first_step(name, tmp_path):
+    callback = NEEDS_VAL_LOSS[name](tmp_path)
+    run = trainer()
+    if name == "plateau":
+        callback.scheduler.optimizer = run.optimizer
+    run.callbacks = [Untrained(), callback]
+    with pytest.raises(ValueError, match=r"there is .*loss, lr, seconds"):
+        fit(run, 1)
+    run.callbacks = [Untrained(), callback]
+    with pytest.raises(AssertionError, match="a step"):
+        run.fit(data(), 1, validation=data(), verbose=0)
+    run.callbacks = [Logs(), callback]
+    fit(run, 1)
 
 
 def test_a_log_of_something_else_is_not_lost(tmp_path):
@@ -155,6 +223,11 @@ def test_a_log_of_something_else_is_not_lost(tmp_path):
         path.write_text(half)
         fit(trainer([JSONLogger(path)]), 1)
         assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1]
+    path.write_text('{"epoch": 1}\n\n  \n{"epoch": 2}\n')  # as an editor may leave it
+    run = trainer([JSONLogger(path)])
+    run.epoch = 1
+    fit(run, 2)
+    assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1, 2]
     run = trainer([JSONLogger(path)])
     run.epoch = 1
     path.write_text('{"epoch": 1}')  # all but the end of the line

@@ -6,8 +6,10 @@ import csv
 import json
 import math
 import warnings
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
 
 import rubigo as rg
@@ -119,6 +121,8 @@ class LRSchedulerCallback(Callback):
             )
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        if self.monitor is not None:
+            check_monitor(self.monitor, trainer)
         # After an interrupt the epoch begins again, and so must its part of the schedule.
         start, self._start = self._start, None
         if start is not None:
@@ -183,6 +187,24 @@ def monitored(name: str, logs: dict[str, float]) -> float:
         hint = " (pass validation=... to fit)" if name.startswith("val_") else ""
         raise ValueError(f"nothing is logged as {name!r}{hint}; there is {', '.join(logs)}")
     return logs[name]
+
+
+def check_monitor(name: str, trainer: Trainer) -> None:
+    """Refuses a name that will not be logged before an epoch is trained in vain."""
+    monitored(name, _logs_to_come(trainer, name))
+
+
+def _logs_to_come(trainer: Trainer, *names: str) -> dict[str, float]:
+    """What an epoch will log, with numbers made up, and the names where that cannot be known."""
+    unknown = names if any(map(_may_log, trainer.callbacks)) else ()
+    return dict.fromkeys([*trainer.logged, *unknown], 1.0)
+
+
+def _may_log(callback: Callback) -> bool:
+    """Whether a callback may add to the logs that those after it see."""
+    kind = type(callback)
+    changed = kind.on_epoch_end is not Callback.on_epoch_end
+    return changed and not kind.__module__.startswith("rubigo.")
 
 
 class _Best:
@@ -257,6 +279,7 @@ class EarlyStopping(Callback):
         return self._waited >= max(self.patience, 1)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
+        check_monitor(self._best.monitor, trainer)
         loaded, self._loaded = self._loaded, False
         last, self._last = self._last, None
         if loaded and self._has_stopped():
@@ -353,21 +376,43 @@ class ModelCheckpoint(Callback):
         weights_only: bool = False,
     ):
         self.path = str(path)
+        self._names = self._fields()
         self.save_best_only = save_best_only
         self.weights_only = weights_only
         self._best = _Best(monitor, mode)
 
-    def path_of(self, epoch: int, logs: dict[str, float]) -> str:
+    def _fields(self) -> list[str]:
+        """The names in the path, which must be plain ones: "loss", and not "loss.real"."""
+        try:
+            names = [name for _, name, _, _ in Formatter().parse(self.path) if name is not None]
+        except ValueError as error:
+            raise self._wrong(str(error)) from None
+        for name in names:
+            if not name or name.isdigit() or set(name) & set(".["):
+                raise self._wrong(f"{{{name}}} is not the plain name of a value")
+        self.path_of(1, dict.fromkeys(names, 1.0))
+        return names
+
+    def _wrong(self, what: str) -> ValueError:
+        return ValueError(
+            f"cannot fill in the path {self.path!r}: {what}; a field is {{epoch}} or a name that "
+            "is logged, and a brace itself is written twice"
+        )
+
+    def path_of(self, epoch: int, logs: Mapping[str, float] | None = None) -> str:
         """Where the checkpoint of that epoch goes."""
-        values = {**logs, "epoch": epoch}
+        values = {**(logs or {}), "epoch": epoch}
         try:
             return self.path.format_map(values)
-        except (KeyError, ValueError, IndexError) as error:
-            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(
-                f"cannot fill in the path {self.path!r}: {what}; there is {', '.join(values)}, "
-                "and a brace itself is written twice"
-            ) from None
+        except KeyError as error:
+            raise self._wrong(f"there is no {error}; there is {', '.join(values)}") from None
+        except ValueError as error:
+            raise self._wrong(str(error)) from None
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self.path_of(trainer.epoch + 1, _logs_to_come(trainer, *self._names))
+        if self.save_best_only:
+            check_monitor(self._best.monitor, trainer)
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         if self.save_best_only and not self._best.improved(trainer, logs):
@@ -430,7 +475,8 @@ class JSONLogger(Callback):
         # A killed run may have logged an epoch (or half a line) that its checkpoint lacks.
         if rest.endswith("}") or rest[: len(_BEGIN)] != _BEGIN[: len(rest)]:
             lines.append(rest)
-        kept = [line for line in lines if self._epoch_of(line) <= trainer.epoch]
+        written = [line for line in lines if line.strip()]
+        kept = [line for line in written if self._epoch_of(line) <= trainer.epoch]
         self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:

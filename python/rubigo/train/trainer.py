@@ -19,7 +19,7 @@ import rubigo as rg
 from ..data.convert import whole
 from ..data.sampler import draw_seed, mix_seed
 from ..metrics import Metric
-from .callbacks import Callback, LRSchedulerCallback
+from .callbacks import Callback, EarlyStopping, LRSchedulerCallback
 from .checkpoint import plain, read_checkpoint, restore_optimizer
 from .feed import as_loader, explain_non_finite, input_loader, join, split_batch
 from .history import History
@@ -103,6 +103,8 @@ class Trainer:
         self.history = History()
         self.epoch: int = 0
         """Epochs completed."""
+        self.logged: list[str] = []
+        """What this `fit` logs of each epoch."""
         self.should_stop = False
         """A callback sets it to end the run after the epoch."""
         self._seed: int | None = None
@@ -185,12 +187,17 @@ class Trainer:
         if loader is train:  # as one made here is seeded
             loader.reseed(draw_seed(rg.Generator().manual_seed(seed)))
         steps = math.ceil(len(loader) / self.accumulate_steps)
+        # Early stopping may end a run that is too long; it needs one epoch at least.
+        stops = any(isinstance(callback, EarlyStopping) for callback in self.callbacks)
         for callback in self.callbacks:
             if isinstance(callback, LRSchedulerCallback):
-                callback.check_steps(epochs - self.epoch, steps)
+                callback.check_steps(1 if stops else epochs - self.epoch, steps)
         callbacks = [*self._reporters(verbose, epochs, len(loader)), *self.callbacks]
         self._seed = seed
         self.should_stop = False
+        scores = ["loss", *self.metrics]
+        validated = [] if validation is None else [f"val_{name}" for name in scores]
+        self.logged = [*scores, *validated, "lr", "seconds"]
         try:
             for callback in callbacks:
                 callback.on_fit_begin(self)
