@@ -581,6 +581,22 @@ def test_nested_schedules():
     assert rates(chained)[:5] == pytest.approx([1, 1, 1, 0.45, 0.45**2])
 
 
+def test_warm_restarts_resumed():
+    def schedule(last_epoch):
+        optimizer = optim.SGD([weight(1.0)], lr=1.0)
+        optimizer.param_groups[0]["initial_lr"] = 1.0
+        optimizer.step()
+        return optim.lr_scheduler.CosineAnnealingWarmRestarts(
+            optimizer, 3, 2, last_epoch=last_epoch
+        )
+
+    counted = schedule(-1)
+    for last in range(12):
+        counted.step()
+        assert schedule(last).get_last_lr() == counted.get_last_lr()
+    assert schedule(5).get_last_lr() == [0.5]  # epoch 6 is the middle of 3..8
+
+
 def test_scheduler_epochs():
     optimizer = optim.SGD([leaf(1.0)], lr=1.0)
     with pytest.raises(TypeError):
@@ -710,6 +726,10 @@ def test_metric_labels():
     for function in (metrics.roc_auc, metrics.log_loss, metrics.cohen_kappa, metrics.mse):
         with pytest.raises(TypeError, match="sample_weight"):
             function([0.5, 0.6], [0, 1], sample_weight=[1, 1])
+    for metric in (metrics.ROCAUC(), metrics.LogLoss(), metrics.CohenKappa(num_classes=2)):
+        with pytest.raises(TypeError, match="sample_weight"):
+            metric.update([0.5, 0.6], [0, 1], sample_weight=[1, 1])
+    metrics.F1Score(num_classes=2).update([0, 1], [0, 1], sample_weight=[1, 1])
 
 
 def test_metric_ties():

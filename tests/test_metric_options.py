@@ -123,3 +123,102 @@ def test_a_report_names_its_labels():
             [wanted[k] for k in ("precision", "recall", "f1-score", "support")]
         )
     assert [row["label"] for row in report["classes"]] == [1, 3, 4, 7, 9]
+
+
+WEIGHED = [
+    (m.accuracy, sk.accuracy_score, {}),
+    (m.precision, sk.precision_score, {"average": "macro"}),
+    (m.recall, sk.recall_score, {"average": "macro"}),
+    (m.f1_score, sk.f1_score, {"average": "macro"}),
+    (m.confusion_matrix, sk.confusion_matrix, {}),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options"), WEIGHED)
+def test_weights_that_are_all_zero_are_refused(ours, theirs, options):
+    with pytest.raises(ValueError, match="sample_weight sums to 0, as each is 0"):
+        ours([1, 0], [1, 0], sample_weight=[0.0, 0.0], **options)
+    with pytest.raises(ValueError, match="non-zero"):
+        theirs([1, 0], [1, 0], sample_weight=[0.0, 0.0], **options)
+
+
+def test_weights_that_are_all_zero_are_refused_for_several_labels():
+    for average in ("samples", "macro"):
+        with pytest.raises(ValueError, match="sample_weight sums to 0"):
+            m.f1_score(CALLED, SETS, average=average, sample_weight=np.zeros(40))
+
+
+def over_batches(metric, preds, target, weights):
+    for part in (slice(0, 15), slice(15, None)):
+        own = {} if weights is None else {"sample_weight": weights[part]}
+        metric.update(preds[part], target[part], **own)
+    return metric.compute()
+
+
+OBJECTS = [
+    (m.Precision, m.precision, {}),
+    (m.Recall, m.recall, {}),
+    (m.F1Score, m.f1_score, {}),
+    (m.FBetaScore, m.fbeta_score, {"beta": 2.0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "function", "options"), OBJECTS)
+@pytest.mark.parametrize("average", AVERAGES)
+def test_objects_take_labels_and_weights(kind, function, options, average):
+    some = {"average": average, **options}
+    for labels, weights in itertools.product((None, [4, 1], np.array([9, 2, 7])), WEIGHTS):
+        metric = kind(num_classes=10, labels=labels, **some)
+        found = over_batches(metric, GUESS, LABELS, weights)
+        more = {"labels": labels, "sample_weight": weights, **some}
+        close(found, function(GUESS, LABELS, num_classes=10, **more))
+        metric.merge(kind(num_classes=10, labels=labels, **some))
+    for labels, weights in itertools.product((None, [2, 0]), (None, WEIGHTS[1][:40])):
+        found = over_batches(kind(labels=labels, **some), CALLED, SETS, weights)
+        more = {"labels": labels, "sample_weight": weights, **some}
+        close(found, function(CALLED, SETS, **more))
+    with pytest.raises(ValueError, match="labels go from 0 to 3"):
+        kind(labels=[4], **some).update(CALLED, SETS)
+    with pytest.raises(ValueError, match="labels must be distinct"):
+        kind(labels=[1, 1], **some)
+
+
+@pytest.mark.parametrize(("kind", "function", "options"), OBJECTS)
+@pytest.mark.parametrize("pos_label", [0, 1])
+def test_objects_take_the_positive_label(kind, function, options, pos_label):
+    target, preds = rng.integers(0, 2, (2, 40))
+    some = {"average": "binary", "pos_label": pos_label, "num_classes": 2, **options}
+    close(over_batches(kind(**some), preds, target, None), function(preds, target, **some))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_other_objects_take_weights(weights):
+    found = over_batches(m.Accuracy(), GUESS, LABELS, weights)
+    close(found, m.accuracy(GUESS, LABELS, sample_weight=weights))
+    scores = rng.random((120, 10))
+    found = over_batches(m.TopKAccuracy(3), scores, LABELS, weights)
+    close(found, m.top_k_accuracy(scores, LABELS, k=3, sample_weight=weights))
+    for labels, normalize in itertools.product((None, [9, 2, 4]), (None, "true", "all")):
+        options = {"num_classes": 10, "labels": labels, "normalize": normalize}
+        found = over_batches(m.ConfusionMatrix(**options), GUESS, LABELS, weights)
+        close(found, m.confusion_matrix(GUESS, LABELS, sample_weight=weights, **options))
+    absent = m.ConfusionMatrix(num_classes=10, labels=[2])
+    absent.update(GUESS, LABELS)
+    with pytest.raises(ValueError, match="none of labels occurs in target"):
+        absent.compute()
+
+
+@pytest.mark.parametrize("kind", [m.ROCAUC, m.AveragePrecision])
+def test_an_unknown_average_is_refused_at_once(kind):
+    with pytest.raises(ValueError, match="average must be 'macro', 'weighted' or None, got 'foo'"):
+        kind(average="foo")
+
+
+@pytest.mark.parametrize("given", [0, -1, 2.0, True])
+def test_the_number_of_classes_is_a_whole_number(given):
+    for call in (m.confusion_matrix, m.f1_score, m.cohen_kappa):
+        with pytest.raises((TypeError, ValueError), match="num_classes must be"):
+            call([0, 1], [0, 1], num_classes=given)
+    for kind in (m.ConfusionMatrix, m.F1Score, m.BalancedAccuracy):
+        with pytest.raises((TypeError, ValueError), match="num_classes must be"):
+            kind(num_classes=given)

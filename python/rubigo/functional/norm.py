@@ -148,7 +148,8 @@ def rms_norm(
         input: Shape ``(*, normalized_shape)``.
         normalized_shape: The dimensions that are normalised together.
         weight: Shape ``normalized_shape``.
-        eps: Added to the mean square; None is the spacing of the dtype at 1.
+        eps: Added to the mean square; None is the spacing of the dtype at 1,
+            and float32's for half types.
 
     Example:
         >>> import rubigo as rg

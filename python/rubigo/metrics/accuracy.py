@@ -85,11 +85,18 @@ def accuracy(
     """
     hits = _hits(preds, target, top_k, threshold)
     not_empty(hits.shape[0])
+    return _mean(*_weighed(hits, sample_weight))
+
+
+def _weighed(hits: rg.Tensor, sample_weight: ArrayLike | None) -> tuple[float, float]:
     weights = sample_weights(sample_weight, hits.shape[0])
-    total = weights.sum().item()
+    return weights[hits].sum().item(), weights.sum().item()
+
+
+def _mean(hits: float, total: float) -> float:
     if total == 0:
         raise ValueError("sample_weight sums to 0, so there is no mean")
-    return weights[hits].sum().item() / total
+    return hits / total
 
 
 def hamming_loss(preds: ArrayLike, target: ArrayLike, *, threshold: float = 0.5) -> float:
@@ -123,7 +130,7 @@ def top_k_accuracy(
 
 
 class Accuracy(Metric):
-    """`accuracy` over batches; arguments as for `accuracy`.
+    """`accuracy` over batches; arguments as for `accuracy`, `sample_weight` those of `update`.
 
     >>> metric = Accuracy()
     >>> metric.update([0, 1], [0, 1])
@@ -140,17 +147,19 @@ class Accuracy(Metric):
         self.top_k = top_k
         self.threshold = threshold
 
-    def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[int, int]:
+    def _measure(
+        self, preds: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[int, float, float]:
         hits = _hits(preds, target, self.top_k, self.threshold)
-        return int(hits.sum().item()), hits.shape[0]
+        return hits.shape[0], *_weighed(hits, sample_weight)
 
-    def _result(self, hits: int, total: int) -> float:
-        not_empty(total)
-        return hits / total
+    def _result(self, samples: int, hits: float, total: float) -> float:
+        not_empty(samples)
+        return _mean(hits, total)
 
 
 class TopKAccuracy(Accuracy):
-    """`top_k_accuracy` over batches; arguments as for `top_k_accuracy`.
+    """`top_k_accuracy` over batches; `k` as for that, `sample_weight` an argument of `update`.
 
     >>> metric = TopKAccuracy(k=2)
     >>> metric.update([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2])

@@ -37,9 +37,9 @@ class Metric:
     def __init__(self) -> None:
         self._sums: tuple[Any, ...] | None = None
 
-    def update(self, preds: ArrayLike, target: ArrayLike) -> None:
-        """Takes in one batch."""
-        self._add(self._measure(preds, target))
+    def update(self, preds: ArrayLike, target: ArrayLike, **options: Any) -> None:
+        """Takes in one batch; `options` is its `sample_weight`, where the metric has one."""
+        self._add(self._measure(preds, target, **options))
 
     def compute(self) -> Any:
         """The metric of everything taken in; a `ValueError` when that is nothing."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import rubigo as rg
 
 from .base import Metric
 from .inputs import (
     ArrayLike,
+    class_count,
     classified,
     count,
+    distinct_labels,
     located,
     predicted_labels,
     rows,
@@ -196,7 +198,7 @@ class ConfusionMetric(Metric):
 
     def __init__(self, *, num_classes: int | None = None, threshold: float = 0.5):
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes = class_count(num_classes)
         self.threshold = threshold
 
     def _measure(self, preds: ArrayLike, target: ArrayLike) -> tuple[rg.Tensor, ...]:
@@ -218,7 +220,7 @@ class ConfusionMetric(Metric):
 
 
 class ConfusionMatrix(ConfusionMetric):
-    """`confusion_matrix` over batches; arguments as for `confusion_matrix`.
+    """`confusion_matrix` over batches, whose arguments these are; `update` takes `sample_weight`.
 
     >>> metric = ConfusionMatrix(num_classes=2)
     >>> metric.update([0, 1], [0, 0])
@@ -233,13 +235,27 @@ class ConfusionMatrix(ConfusionMetric):
         self,
         *,
         num_classes: int | None = None,
+        labels: ArrayLike | None = None,
         threshold: float = 0.5,
         normalize: Literal["true", "pred", "all"] | None = None,
     ):
         super().__init__(num_classes=num_classes, threshold=threshold)
+        self.labels: list[int] | None = distinct_labels(labels)
         self.normalize = normalize
 
+    def _measure(
+        self, preds: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> tuple[rg.Tensor, ...]:
+        size = self._classes(preds, target)
+        options: dict[str, Any] = {"sample_weight": sample_weight, "threshold": self.threshold}
+        return (confusion_matrix(preds, target, num_classes=size, **options),)
+
     def _result(self, matrix: rg.Tensor) -> rg.Tensor:
+        if self.labels is not None:
+            place, found = located(rg.arange(matrix.shape[0]), self.labels)
+            if not bool((matrix.sum(1)[place] * found).any()):
+                raise ValueError("none of labels occurs in target")
+            matrix = matrix[place][:, place] * (found[:, None] & found)
         # A copy: what a caller writes into it must not count.
         return matrix.clone() if self.normalize is None else _normalized(matrix, self.normalize)
 

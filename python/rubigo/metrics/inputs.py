@@ -6,7 +6,7 @@ from typing import Any
 
 import rubigo as rg
 
-from ..data.convert import as_tensor as convert
+from ..data.convert import as_tensor as convert, whole
 
 ArrayLike = Any
 """A tensor, a numpy array, or a (nested) list of numbers."""
@@ -138,6 +138,10 @@ def predicted_labels(
     return class_labels(tensor, "preds", num_classes), None
 
 
+def class_count(num_classes: int | None) -> int | None:
+    return None if num_classes is None else whole(num_classes, "num_classes", 1)
+
+
 def classified(
     preds: ArrayLike, target: ArrayLike, threshold: float, num_classes: int | None
 ) -> tuple[rg.Tensor, rg.Tensor, rg.Tensor]:
@@ -146,6 +150,7 @@ def classified(
     These are all 0..C-1 where C is known, and else the labels that occur.
     """
     scores, right = rows(preds, target)
+    num_classes = class_count(num_classes)
     predicted, columns = predicted_labels(scores, threshold, num_classes)
     if columns is not None and num_classes is not None and columns > num_classes:
         raise ValueError(f"preds has scores of {columns} classes, num_classes is {num_classes}")
@@ -164,7 +169,8 @@ def _ranked(labels: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
     low, high = int(labels.min().item()), int(labels.max().item())
     size = high - low + 1
     if size > labels.shape[0]:  # a count of each would take more room than the labels
-        return rg.unique(labels, return_inverse=True)
+        classes, place = rg.unique(labels, return_inverse=True)
+        return classes, place
     labels = labels - low if low else labels
     # Mostly a few samples show that there are no gaps.
     for part in (labels[: 64 * size], labels):
@@ -174,11 +180,19 @@ def _ranked(labels: rg.Tensor) -> tuple[rg.Tensor, rg.Tensor]:
     return present.nonzero()[:, 0] + low, (present.cumsum(0) - 1)[labels]
 
 
+def distinct_labels(labels: ArrayLike | None) -> list[int] | None:
+    """The labels that a metric is about, checked."""
+    if labels is None:
+        return None
+    wanted = class_labels(labels, "labels").tolist()
+    if not 0 < len(wanted) == len(set(wanted)):
+        raise ValueError(f"labels must be distinct, and at least one, got {wanted}")
+    return wanted
+
+
 def located(classes: rg.Tensor, labels: ArrayLike) -> tuple[rg.Tensor, rg.Tensor]:
     """Where in the ordered classes each of the labels is, and whether it is there at all."""
-    wanted = class_labels(labels, "labels")
-    if not 0 < wanted.shape[0] == rg.unique(wanted).shape[0]:
-        raise ValueError(f"labels must be distinct, and at least one, got {wanted.tolist()}")
+    wanted = rg.tensor(distinct_labels(labels), dtype=rg.int64)
     place = rg.searchsorted(classes, wanted).clamp(max=classes.shape[0] - 1)
     return place, classes[place] == wanted
 
@@ -190,6 +204,8 @@ def sample_weights(values: ArrayLike | None, samples: int) -> rg.Tensor:
     weights = finite(as_tensor(values, "sample_weight").reshape(-1), "sample_weight")
     if weights.shape[0] != samples:
         raise ValueError(f"sample_weight has {weights.shape[0]} weights for {samples} samples")
+    if not bool((weights != 0).any()):
+        raise ValueError("sample_weight sums to 0, as each is 0: give one sample a weight")
     return weights.to(rg.float64 if weights.is_floating_point() else rg.int64)
 
 

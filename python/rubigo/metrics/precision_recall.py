@@ -12,6 +12,7 @@ from .inputs import (
     ArrayLike,
     classified,
     count,
+    distinct_labels,
     is_multilabel,
     label_sets,
     located,
@@ -271,12 +272,18 @@ def _label_sets(
             "'weighted', 'samples' or None"
         )
     predicted, right = label_sets(scores, right, threshold)
+    place = _label_places(right, options)
+    return predicted[:, place], right[:, place]
+
+
+def _label_places(right: rg.Tensor, options: _Options) -> rg.Tensor:
+    columns = rg.arange(right.shape[1])
     if options.labels is None:
-        return predicted, right
-    place, found = located(rg.arange(right.shape[1]), options.labels)
+        return columns
+    place, found = located(columns, options.labels)
     if not bool(found.all()):
         raise ValueError(f"labels go from 0 to {right.shape[1] - 1} here, got {options.labels}")
-    return predicted[:, place], right[:, place]
+    return place
 
 
 def score_of(counts: Counts, options: _Options) -> Any:
@@ -339,7 +346,7 @@ def classification_report(preds: ArrayLike, target: ArrayLike) -> dict[str, Any]
 
 
 class Precision(ConfusionMetric):
-    """`precision` over batches; arguments as for `precision`.
+    """`precision` over batches, whose arguments these are; `update` takes `sample_weight`.
 
     >>> metric = Precision(num_classes=2, average="binary")
     >>> metric.update([1, 1], [0, 1])
@@ -356,6 +363,8 @@ class Precision(ConfusionMetric):
         *,
         average: Average = "macro",
         num_classes: int | None = None,
+        labels: ArrayLike | None = None,
+        pos_label: int = 1,
         zero_division: float = 0.0,
         threshold: float = 0.5,
     ):
@@ -365,20 +374,30 @@ class Precision(ConfusionMetric):
                 f"average='samples' is not kept over batches: use the function for {self.name}"
             )
         self.average: Average = average
+        self.labels: list[int] | None = distinct_labels(labels)
+        self.pos_label = pos_label
         self.zero_division = zero_division
         self._options().check()
 
     def _options(self) -> _Options:
-        return _Options(self._kind, self.average, self.zero_division, self.beta)
+        return _Options(
+            self._kind, self.average, self.zero_division, self.beta, self.labels, self.pos_label
+        )
 
-    def _measure(self, preds: ArrayLike, target: ArrayLike) -> Counts:
+    def _measure(
+        self, preds: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> Counts:
         scores, right = rows(preds, target)
+        weights = sample_weights(sample_weight, right.shape[0])
         if is_multilabel(scores, right):
-            predicted, right = _label_sets(scores, right, self._options(), self.threshold)
-            return _set_counts(predicted, right, sample_weights(None, right.shape[0]))
+            options = self._options()
+            _label_places(right, options)
+            # Of all labels: compute() takes those that are asked for.
+            options = options._replace(labels=None)
+            return _set_counts(*_label_sets(scores, right, options, self.threshold), weights)
         size = self._classes(scores, right)
         predicted, right, classes = classified(scores, right, self.threshold, size)
-        counts = _class_counts(predicted, right, classes, rg.ones_like(right))
+        counts = _class_counts(predicted, right, classes, weights)
         _selected(counts, classes, self._options())  # refuses what compute() could not use
         return counts
 
@@ -389,7 +408,7 @@ class Precision(ConfusionMetric):
 
 
 class Recall(Precision):
-    """`recall` over batches; arguments as for `recall`.
+    """`recall` over batches, whose arguments these are; `update` takes `sample_weight`.
 
     >>> metric = Recall(num_classes=2, average="binary")
     >>> metric.update([1, 0], [1, 1])
@@ -402,7 +421,7 @@ class Recall(Precision):
 
 
 class F1Score(Precision):
-    """`f1_score` over batches; arguments as for `f1_score`.
+    """`f1_score` over batches, whose arguments these are; `update` takes `sample_weight`.
 
     >>> metric = F1Score(num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])
@@ -415,7 +434,7 @@ class F1Score(Precision):
 
 
 class FBetaScore(Precision):
-    """`fbeta_score` over batches; arguments as for `fbeta_score`.
+    """`fbeta_score` over batches, whose arguments these are; `update` takes `sample_weight`.
 
     >>> metric = FBetaScore(beta=2.0, num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])
@@ -432,6 +451,8 @@ class FBetaScore(Precision):
         beta: float,
         average: Average = "macro",
         num_classes: int | None = None,
+        labels: ArrayLike | None = None,
+        pos_label: int = 1,
         zero_division: float = 0.0,
         threshold: float = 0.5,
     ):
@@ -439,6 +460,8 @@ class FBetaScore(Precision):
         super().__init__(
             average=average,
             num_classes=num_classes,
+            labels=labels,
+            pos_label=pos_label,
             zero_division=zero_division,
             threshold=threshold,
         )

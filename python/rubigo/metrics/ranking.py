@@ -64,8 +64,7 @@ def _over_classes(
     average: Average,
 ) -> Any:
     """The curve's value per class, averaged; undefined ones are scikit-learn's, with a warning."""
-    if average not in ("macro", "weighted", None):
-        raise ValueError(f"average must be 'macro', 'weighted' or None, got {average!r}")
+    _check_average(average)
     values, weights = [], []
     for position, (positive, negative) in enumerate(histograms):
         # One histogram is that of class 1 of two; several are one class against the rest.
@@ -86,6 +85,11 @@ def _over_classes(
         weights = [1.0] * len(values)
     pairs = [(v, w) for v, w in zip(values, weights, strict=True) if w]
     return sum(v * w for v, w in pairs) / sum(weights) if pairs else 0.0
+
+
+def _check_average(average: Any) -> None:
+    if average not in ("macro", "weighted", None):
+        raise ValueError(f"average must be 'macro', 'weighted' or None, got {average!r}")
 
 
 def _columns(preds: ArrayLike, target: ArrayLike) -> list[tuple[rg.Tensor, rg.Tensor]]:
@@ -232,6 +236,7 @@ class ROCAUC(Metric):
 
     def __init__(self, *, average: Average = "macro"):
         super().__init__()
+        _check_average(average)
         self.average: Average = average
 
     def _measure(

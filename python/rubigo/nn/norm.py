@@ -177,7 +177,8 @@ class RMSNorm(_LastDims):
 
     Args:
         normalized_shape: The sizes of the last dimensions.
-        eps: Added to the mean square; None is the spacing of the dtype at 1.
+        eps: Added to the mean square; None is the spacing of the dtype at 1,
+            and float32's for half types.
         elementwise_affine: Learn ``weight``.
         device: Where it lives.
         dtype: Its type.
