@@ -130,7 +130,9 @@ def top_k_accuracy(
 
 
 class Accuracy(Metric):
-    """`accuracy` over batches; arguments as for `accuracy`, `sample_weight` those of `update`.
+    """`accuracy` over batches; arguments as for `accuracy`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = Accuracy()
     >>> metric.update([0, 1], [0, 1])
@@ -159,7 +161,9 @@ class Accuracy(Metric):
 
 
 class TopKAccuracy(Accuracy):
-    """`top_k_accuracy` over batches; `k` as for that, `sample_weight` an argument of `update`.
+    """`top_k_accuracy` over batches; arguments as for `top_k_accuracy`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = TopKAccuracy(k=2)
     >>> metric.update([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], [1, 2])

@@ -220,7 +220,9 @@ class ConfusionMetric(Metric):
 
 
 class ConfusionMatrix(ConfusionMetric):
-    """`confusion_matrix` over batches, whose arguments these are; `update` takes `sample_weight`.
+    """`confusion_matrix` over batches; arguments as for `confusion_matrix`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = ConfusionMatrix(num_classes=2)
     >>> metric.update([0, 1], [0, 0])

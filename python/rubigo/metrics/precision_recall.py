@@ -346,7 +346,9 @@ def classification_report(preds: ArrayLike, target: ArrayLike) -> dict[str, Any]
 
 
 class Precision(ConfusionMetric):
-    """`precision` over batches, whose arguments these are; `update` takes `sample_weight`.
+    """`precision` over batches; arguments as for `precision`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = Precision(num_classes=2, average="binary")
     >>> metric.update([1, 1], [0, 1])
@@ -408,7 +410,9 @@ class Precision(ConfusionMetric):
 
 
 class Recall(Precision):
-    """`recall` over batches, whose arguments these are; `update` takes `sample_weight`.
+    """`recall` over batches; arguments as for `recall`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = Recall(num_classes=2, average="binary")
     >>> metric.update([1, 0], [1, 1])
@@ -421,7 +425,9 @@ class Recall(Precision):
 
 
 class F1Score(Precision):
-    """`f1_score` over batches, whose arguments these are; `update` takes `sample_weight`.
+    """`f1_score` over batches; arguments as for `f1_score`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = F1Score(num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])
@@ -434,7 +440,9 @@ class F1Score(Precision):
 
 
 class FBetaScore(Precision):
-    """`fbeta_score` over batches, whose arguments these are; `update` takes `sample_weight`.
+    """`fbeta_score` over batches; arguments as for `fbeta_score`.
+
+    `update` takes the `sample_weight` of its batch.
 
     >>> metric = FBetaScore(beta=2.0, num_classes=2, average="binary")
     >>> metric.update([0, 1, 1, 1], [0, 1, 1, 0])
