@@ -583,7 +583,7 @@ def test_nested_schedules():
 
 def test_warm_restarts_resumed():
     def schedule(last_epoch):
-        optimizer = optim.SGD([weight(1.0)], lr=1.0)
+        optimizer = optim.SGD([leaf(1.0)], lr=1.0)
         optimizer.param_groups[0]["initial_lr"] = 1.0
         optimizer.step()
         return optim.lr_scheduler.CosineAnnealingWarmRestarts(

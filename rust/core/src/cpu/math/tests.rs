@@ -311,7 +311,7 @@ fn every_name_is_there_in_every_reading() {
     let found = named! {
         abs acos acosh asin asinh atan atan2 atanh both ceil copysign cos cosh digamma div either eq erf erfc erfinv exp
         exp2 expm1 floor floordiv fma fmax fmin fmod ge gt hypot isfinite isinf isnan le lgamma log log10 log1p log2
-        logaddexp lt max min ne not pow remainder round rsqrt select sign signbit sin sinh sqrt square tan tanh trigamma
+        logaddexp lt max min ne not pow remainder round rsqrt select sigmoid sign signbit sin sinh softplus sqrt square tan tanh trigamma
         trunc xlogy
     };
     assert_eq!(found, NAMES);
