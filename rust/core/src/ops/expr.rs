@@ -30,13 +30,16 @@ impl Ex {
         Self(Ok(t.clone()))
     }
 
-    /// Numbers and tensors of narrower dtypes are first made of the dtype that the formula computes in, as the loops'
-    /// loads do.
+    /// Tensors of narrower dtypes are first made of the dtype that the formula computes in, as the loops' loads do;
+    /// numbers become floats of full precision.
     pub fn of_dtype(t: &Tensor, dtype: DType) -> Self {
+        if let Some(n) = t.as_number() {
+            return Self::from(n.as_f64());
+        }
         let narrower = t.dtype() != dtype
             && t.dtype() != DType::Bool
             && t.dtype().promote(dtype).is_ok_and(|d| d == dtype);
-        Self(if narrower || t.is_wrapped() { cast::to(t, dtype) } else { Ok(t.clone()) })
+        Self(if narrower { cast::to(t, dtype) } else { Ok(t.clone()) })
     }
 
     /// Stands for a variable that was not saved; reading it is an error of the row's text.
