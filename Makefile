@@ -18,7 +18,7 @@ $(VENV)/.tested: pyproject.toml $(VENV)/.made
 	$(PY) -m pip install --quiet hypothesis ml_dtypes pyright pytest pytest-xdist ruff safetensors scipy
 	touch $@
 
-SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find rust -name '*.rs' -o -name '*.wgsl' -o -name Cargo.toml) .cargo/config.toml Cargo.toml Cargo.lock pyproject.toml
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.made
 	@# maturin writes into the file that is there: a process that has it loaded would run the new code by old addresses.
