@@ -357,9 +357,6 @@ unsafe fn add_blocks<T: Copy, F: FoldOp<T>, const L: usize>(
     x: *const T,
 ) -> usize {
     while i + L <= n {
-        if L == 64 {
-            prefetch::<T, L>(x.wrapping_add(i));
-        }
         for (l, a) in acc.iter_mut().enumerate() {
             // SAFETY: i + l is below n.
             *a = F::combine(*a, unsafe { *x.add(i + l) });
@@ -367,22 +364,6 @@ unsafe fn add_blocks<T: Copy, F: FoldOp<T>, const L: usize>(
         i += L;
     }
     i
-}
-
-/// How far ahead of the loop memory is asked for, in bytes: the machine's own prefetcher stops at each page.
-const AHEAD: usize = 1024;
-
-/// Asks for the lines of `L` elements that the loop comes to next but some; they may lie behind the end.
-#[inline(always)]
-fn prefetch<T, const L: usize>(x: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..L * size_of::<T>()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, and of a wild address it is ignored.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast::<i8>().wrapping_add(AHEAD + line)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = x;
 }
 
 /// Lanes folded in halves.
