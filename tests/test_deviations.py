@@ -369,6 +369,16 @@ def test_saved_otherwise():
             y.sum().backward()
 
 
+def test_gradcheck_options():
+    x = rg.tensor([1.0], dtype=rg.float64, requires_grad=True)
+    for option in ("check_batched_grad", "check_batched_forward_grad", "check_forward_ad"):
+        with pytest.raises(NotImplementedError, match=option):
+            rg.autograd.gradcheck(rg.exp, x, **{option: True})
+    for option in ("check_batched_grad", "check_fwd_over_rev"):
+        with pytest.raises(NotImplementedError, match=option):
+            rg.autograd.gradgradcheck(rg.exp, x, **{option: True})
+
+
 def test_hooks_cast():
     x = leaf(1.0)
     x.register_hook(lambda g: g.double())

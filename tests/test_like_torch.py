@@ -347,3 +347,16 @@ def test_scalars_of_half_beside_integers(lib):
     for made in (lib.tensor([100000]) * np.float16(1), lib.tensor([100000]) * np.float32(1)):
         assert made.dtype == lib.float32 and made.tolist() == [100000.0]
     assert (lib.tensor([1.5]).half() * np.float32(1)).dtype == lib.float16
+
+
+@BOTH
+def test_detaching_in_place(lib):
+    x = lib.ones(2, requires_grad=True)
+    y = x * 2
+    z = y * 3
+    assert y.detach_() is y and y.is_leaf and not y.requires_grad and y.grad_fn is None
+    z.sum().backward()  # what was made of it before keeps its history
+    assert x.grad.tolist() == [6.0, 6.0]
+    assert not x.detach_().requires_grad
+    with pytest.raises(RuntimeError, match="detach views"):
+        (lib.ones(2, requires_grad=True) * 1)[:1].detach_()

@@ -235,13 +235,6 @@ def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     return Tensor.__new__(cls, self)
 
 
-def detach_(self: Tensor) -> Tensor:
-    """Cuts this tensor off from its history, in place."""
-    if self.grad_fn is not None:
-        raise NotImplementedError("a tensor with a history is not cut off in place; use detach()")
-    return self.requires_grad_(False)
-
-
 def _copy(self: Tensor) -> Tensor:
     """A leaf over the same memory, of the same type, with the same attributes."""
     out = self.detach()
@@ -310,7 +303,7 @@ def methods() -> dict[str, Any]:
         "fill_": fill_, "zero_": zero_, "multinomial": multinomial, "bernoulli": bernoulli,
         "prelu": prelu, "where": _where_method, "ndimension": ndimension, "view_as": view_as,
         "reshape_as": reshape_as, "expand_as": expand_as, "new_tensor": new_tensor,
-        "as_subclass": as_subclass, "detach_": detach_,
+        "as_subclass": as_subclass,
         "is_cuda": False, "is_cpu": property(lambda self: self.device.type == "cpu"),
         "__array__": _array, "__array_wrap__": _array_wrap, "__array_priority__": 1000,
         "__dlpack__": _dlpack, "__dlpack_device__": _dlpack_device, "__iter__": _iterate,

@@ -273,18 +273,25 @@ const MAX_DEPTH: usize = 64;
 
 /// A tensor or an array among the elements of a sequence.
 fn element(object: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+    if is_plain(object) {
+        return Ok(None);
+    }
     if let Ok(t) = object.cast::<PyTensor>() {
         return Ok(Some(t.get().tensor()));
     }
-    if is_plain(object) || !has_interface(object)? || is_scalar(object)? {
+    if !has_interface(object)? || is_scalar(object)? {
         return Ok(None);
     }
     crate::interop::from_array(object, false).map(Some)
 }
 
-/// A Python number; that numpy's float64 is a float, too, does not count.
+/// A number or list of Python's own: there are many, and none is asked for an interface. numpy's float64, which is a
+/// float, too, is not among them.
 fn is_plain(object: &Bound<'_, PyAny>) -> bool {
-    object.is_exact_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>()
+    object.is_exact_instance_of::<PyFloat>()
+        || object.is_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyList>()
+        || object.is_exact_instance_of::<PyTuple>()
 }
 
 fn has_interface(object: &Bound<'_, PyAny>) -> PyResult<bool> {

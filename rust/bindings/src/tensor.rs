@@ -323,6 +323,11 @@ impl PyTensor {
         Ok(slf.clone())
     }
 
+    fn detach_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().tensor().cut_off().py()?;
+        Ok(slf.clone())
+    }
+
     #[getter]
     fn is_leaf(&self) -> bool {
         self.tensor().is_leaf()

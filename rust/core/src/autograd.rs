@@ -229,6 +229,15 @@ impl Tensor {
         Ok(())
     }
 
+    /// Cuts the tensor off from its history. A view's comes back with each write to its base: it cannot be cut off.
+    pub fn cut_off(&self) -> Result<()> {
+        if self.view().is_some() {
+            return Err(Error::runtime("can't detach views in-place").hint("use detach() instead"));
+        }
+        self.set_edge(Edge::None);
+        Ok(())
+    }
+
     /// Shows what this tensor alone keeps alive of hooks and custom rules: for the cycle collector.
     /// What a graph or another handle holds too is reachable from outside and not shown.
     pub fn peek_owned(&self, f: &mut dyn FnMut(&dyn std::any::Any)) {

@@ -107,6 +107,7 @@ fn pool(workers: usize) -> Option<&'static Pool> {
         if POOL.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: `new` came from Box::into_raw just now and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
+        // SAFETY: as above.
         } else if let Some(small) = unsafe { old.as_ref() }
             && small.pid == pid
         {

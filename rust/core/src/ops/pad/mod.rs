@@ -120,7 +120,7 @@ fn check(mode: &str, before: i64, behind: i64, n: usize, dim: usize) -> Result<(
         "reflect" => n as i64 - 1,
         "circular" => {
             let (start, end) = left(n as i64, before, behind);
-            (end - start).max(0)
+            end.saturating_sub(start).max(0)
         }
         "replicate" if n > 0 => i64::MAX,
         "replicate" => 0,
