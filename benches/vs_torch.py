@@ -148,9 +148,9 @@ def compare(make, repeats):
     count = max(1, int(0.02 / max(timed(ours, 3), 1e-7)))
     ratios, mine, other = [], [], []
     for _ in range(repeats):
-        time.sleep(0.01)
+        time.sleep(0.03)
         mine.append(timed(ours, count))
-        time.sleep(0.01)
+        time.sleep(0.03)
         other.append(timed(theirs, count))
         ratios.append(mine[-1] / other[-1])
     return statistics.median(ratios), min(mine), min(other)

@@ -23,7 +23,10 @@ pub struct Fold {
     pub init: u64,
 }
 
+/// Elements of a row that are folded into one partial result: what a tile holds, or, where nothing is loaded
+/// into a tile first, as many as give each stream of `fold_streams` several pages.
 const CHUNK: usize = 4096;
+const DIRECT: usize = 4 * CHUNK;
 const ROWS: usize = 128;
 
 /// Reduces `dims` (sorted, distinct) of `x` into `out`, a contiguous tensor of the kept dimensions.
@@ -145,15 +148,17 @@ fn by_rows(
 ) -> Result<()> {
     let size = compute.size();
     let rows: usize = keep.0.iter().product();
-    let chunks = n.div_ceil(CHUNK);
+    let direct = x.dtype() == compute.native();
+    let most = if direct { DIRECT } else { CHUNK };
+    let chunks = n.div_ceil(most);
     let partial = if chunks == 1 {
         None
     } else {
         Some(Tensor::empty(&[rows * chunks], compute.native(), x.device())?)
     };
     let base = partial.as_ref().map_or(out.ptr as usize, |p| p.byte_ptr() as usize);
-    let grain = (GRAIN / n.min(CHUNK)).max(1);
-    if chunks == 1 && keep.0.len() <= 1 && x.dtype() == compute.native() {
+    let grain = (GRAIN / n.min(most)).max(1);
+    if chunks == 1 && keep.0.len() <= 1 && direct {
         let step = keep.1.first().copied().unwrap_or(n);
         threads::for_range(rows, grain, &|range| {
             // SAFETY: the rows lie inside of x, and every one has its own result.
@@ -168,8 +173,8 @@ fn by_rows(
         let mut tile = Tile(MaybeUninit::uninit());
         for task in range {
             let (row, chunk) = (task / chunks, task % chunks);
-            let start = chunk * CHUNK;
-            let len = (n - start).min(CHUNK);
+            let start = chunk * most;
+            let len = (n - start).min(most);
             let offset = offset_of(row, keep.0, keep.1) + start;
             // SAFETY: rows and chunks partition the elements of x; every task has its own result.
             unsafe {
@@ -279,6 +284,8 @@ pub trait FoldOp<T> {
 const SHORT: usize = 16;
 /// Up to this length a row is done before more lanes than a vector has would pay.
 const MIDDLE: usize = 128;
+/// Up to this length a row is read from end to end; a longer one in several places at once.
+const LONG: usize = CHUNK;
 
 #[inline(always)]
 unsafe fn fold_rows<T: Copy, F: FoldOp<T>>(
@@ -304,8 +311,12 @@ unsafe fn fold_rows<T: Copy, F: FoldOp<T>>(
                 fold_in_order::<T, F, 1>(n, step, x, out);
             } else if n <= MIDDLE {
                 *out = fold_lanes::<T, F, 16>(n, x);
-            } else {
+            } else if n <= LONG {
                 *out = fold_lanes::<T, F, 64>(n, x);
+            } else if size_of::<T>() > 4 {
+                *out = fold_streams::<T, F, 8>(n, x);
+            } else {
+                *out = fold_streams::<T, F, 16>(n, x);
             }
             row += 1;
         }
@@ -348,6 +359,34 @@ unsafe fn fold_lanes<T: Copy, F: FoldOp<T>, const L: usize>(n: usize, x: *const 
     F::combine(halved::<T, F, L>(lanes), F::combine(halved::<T, F, 4>(four), rest))
 }
 
+/// Folds the four quarters of a long row side by side, each into `L` lanes. A machine fetches ahead for each stream
+/// of reads, and not beyond a page: four streams read memory a third faster than one (32-byte loads, AMD Zen).
+#[inline(always)]
+unsafe fn fold_streams<T: Copy, F: FoldOp<T>, const L: usize>(n: usize, x: *const T) -> T {
+    let quarter = n / (4 * L) * L;
+    let (mut a, mut b, mut c, mut d) = ([F::INIT; L], [F::INIT; L], [F::INIT; L], [F::INIT; L]);
+    for i in (0..quarter).step_by(L) {
+        // SAFETY: the quarters lie within the n elements the caller gives.
+        unsafe {
+            add_block::<T, F, L>(&mut a, x.add(i));
+            add_block::<T, F, L>(&mut b, x.add(quarter + i));
+            add_block::<T, F, L>(&mut c, x.add(2 * quarter + i));
+            add_block::<T, F, L>(&mut d, x.add(3 * quarter + i));
+        }
+    }
+    // SAFETY: what the quarters leave.
+    let rest = unsafe { fold_lanes::<T, F, L>(n - 4 * quarter, x.add(4 * quarter)) };
+    F::combine(joined::<T, F, L>(&[a, b, c, d]), rest)
+}
+
+/// Lanes of streams folded in halves. Not inlined: LLVM would see that the same lane of two streams is combined here,
+/// and load those two elements into one vector.
+#[inline(never)]
+fn joined<T: Copy, F: FoldOp<T>, const L: usize>(streams: &[[T; L]; 4]) -> T {
+    let [a, b, c, d] = streams.map(halved::<T, F, L>);
+    F::combine(F::combine(a, c), F::combine(b, d))
+}
+
 /// Folds whole blocks from element `i` on into the lanes; where it stopped.
 #[inline(always)]
 unsafe fn add_blocks<T: Copy, F: FoldOp<T>, const L: usize>(
@@ -357,13 +396,19 @@ unsafe fn add_blocks<T: Copy, F: FoldOp<T>, const L: usize>(
     x: *const T,
 ) -> usize {
     while i + L <= n {
-        for (l, a) in acc.iter_mut().enumerate() {
-            // SAFETY: i + l is below n.
-            *a = F::combine(*a, unsafe { *x.add(i + l) });
-        }
+        // SAFETY: i + L is not above n.
+        unsafe { add_block::<T, F, L>(acc, x.add(i)) };
         i += L;
     }
     i
+}
+
+#[inline(always)]
+unsafe fn add_block<T: Copy, F: FoldOp<T>, const L: usize>(acc: &mut [T; L], x: *const T) {
+    for (l, a) in acc.iter_mut().enumerate() {
+        // SAFETY: the caller gives L elements.
+        *a = F::combine(*a, unsafe { *x.add(l) });
+    }
 }
 
 /// Lanes folded in halves.
