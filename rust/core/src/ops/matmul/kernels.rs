@@ -102,6 +102,12 @@ unsafe fn tile_text<S: Lanes, const M: usize, const N: usize, const PACKED: bool
     unsafe {
         let (a_rs, a_cs) = if PACKED { (1, M as isize) } else { (t.a_rs, t.a_cs) };
         let (mut a, mut b) = (t.a, t.b);
+        let inside = t.col % t.block;
+        let c = t.c.offset((t.col / t.block) as isize * t.block_stride).add(inside);
+        // C is on its way while the tile is computed.
+        for i in 0..M {
+            S::prefetch(c.offset(i as isize * t.c_rs));
+        }
         let mut acc = [[S::zero(); N]; M];
         for _ in 0..t.k {
             let mut row = [S::zero(); N];
@@ -117,10 +123,8 @@ unsafe fn tile_text<S: Lanes, const M: usize, const N: usize, const PACKED: bool
             a = a.offset(a_cs);
             b = b.offset(t.b_rs);
         }
-        let inside = t.col % t.block;
         let simple = t.bias_n.is_null() && t.bias_m.is_null() && !t.relu;
         if simple && t.cols == N * S::LANES && t.cols <= t.block - inside {
-            let c = t.c.offset((t.col / t.block) as isize * t.block_stride).add(inside);
             for i in 0..M {
                 let row = c.offset(i as isize * t.c_rs);
                 for v in 0..N {
@@ -186,6 +190,8 @@ unsafe fn copy_text<S: Lanes>(
     let full = nx / S::LANES * S::LANES;
     let rest = nx - full;
     for p in 0..kc {
+        // The rows lie too far apart for the machine to fetch them ahead by itself.
+        S::prefetch(src.wrapping_offset((p + 16) as isize * stride));
         // SAFETY: the caller's.
         unsafe {
             let (from, to) = (src.offset(p as isize * stride), dst.add(p * width));

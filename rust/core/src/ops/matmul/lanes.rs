@@ -23,6 +23,17 @@ pub(super) trait Lanes {
     unsafe fn relu(v: Self::V) -> Self::V;
     /// All lanes added, halves to halves.
     unsafe fn sum(v: Self::V) -> Self::T;
+    /// Asks for the memory at `x`, which may lie anywhere.
+    #[inline(always)]
+    fn prefetch(x: *const Self::T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which reads nothing.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(x.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = x;
+    }
 }
 
 /// Arrays and plain loops, which LLVM turns into whatever vectors the target has.
