@@ -360,3 +360,26 @@ def test_detaching_in_place(lib):
     assert not x.detach_().requires_grad
     with pytest.raises(RuntimeError, match="detach views"):
         (lib.ones(2, requires_grad=True) * 1)[:1].detach_()
+
+
+@BOTH
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_view_made_under_no_grad_is_not_written_to_outside(lib, leaf):
+    w = lib.zeros(2, 3, requires_grad=True)
+    w = w if leaf else w * 1
+    with lib.no_grad():
+        row = w[0]
+        free = lib.zeros(3)[1:]
+    for view in (row, row[:2]):
+        with pytest.raises(RuntimeError, match="no_grad"):
+            view.add_(1)
+        with pytest.raises(RuntimeError, match="no_grad"):
+            view[0] = 5
+    assert w.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert free.add_(1).tolist() == [1, 1]
+    assert row.detach().add_(1).tolist() == [1, 1, 1]
+
+
+@BOTH
+def test_bytes_are_counted(lib):
+    assert lib.bincount(lib.tensor([1, 2, 1], dtype=lib.uint8)).tolist() == [0, 2, 1]

@@ -72,6 +72,8 @@ struct State {
     /// Where `.grad` lives: for leaves, and for others after `retain_grad`.
     slot: Option<Arc<Leaf>>,
     view: Option<View>,
+    /// A view that was made of a variable under no_grad: a write into it would not be in the variable's history.
+    cut: bool,
 }
 
 /// How a view was made from its base, so that its history can be made anew after in-place writes.
@@ -155,6 +157,12 @@ impl Tensor {
 
     pub(crate) fn view(&self) -> Option<View> {
         self.0.meta.lock().as_ref().and_then(|s| s.view.clone())
+    }
+
+    /// Whether this is a view, or a view of a view, that was made of a variable under no_grad.
+    pub(crate) fn is_cut(&self) -> bool {
+        let cut = |t: &Self| t.0.meta.lock().as_ref().is_some_and(|s| s.cut);
+        cut(self) || self.base().is_some_and(|b| cut(&b))
     }
 
     /// The tensor that this one is a view of.
@@ -422,6 +430,8 @@ pub(crate) fn make_view(call: &Call, mut layout: Layout) -> Result<Tensor> {
         let last = Arc::new(Step::new(call, &base, out.layout(), before));
         let version = out.version();
         out.state(|s| s.view = Some(View { base, last, version }));
+    } else {
+        out.state(|s| s.cut = true);
     }
     Ok(out)
 }

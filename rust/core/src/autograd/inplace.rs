@@ -73,6 +73,13 @@ fn check_target(x: &Tensor) -> Result<()> {
             .hint("do it inside `with rubigo.no_grad():`, or use the out-of-place form"));
         }
     }
+    if is_enabled() && x.is_cut() {
+        return Err(Error::runtime(
+            "a view that was made under no_grad, of a tensor that requires grad, is being used in an in-place \
+             operation: its history would miss what is written",
+        )
+        .hint("write inside `with rubigo.no_grad():`, or make the view outside of it, or detach() it"));
+    }
     if x.layout().may_self_overlap() {
         return Err(Error::runtime(
             "unsupported operation: more than one element of the written-to tensor refers to a \

@@ -442,23 +442,24 @@ pub static NORM: OpDef = OpDef::composed(
         let x = &cast::to(c.x(0), if dtype.size() == 2 { DType::F32 } else { dtype })?;
         let p = c.opt_float(0).unwrap_or(2.0);
         let attrs = [c.attr(1).clone(), c.attr(2).clone()];
-        let a = call(&e::abs, &[x], &[])?;
         let over = |op: &'static OpDef, x: &Tensor| call(op, &[x], &attrs);
-        let norm = if p == f64::INFINITY {
-            over(&AMAX, &a)?
+        let abs = || call(&e::abs, &[x], &[]);
+        let norm = if p == 2.0 {
+            safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)?
+        } else if p == f64::INFINITY {
+            over(&AMAX, &abs()?)?
         } else if p == f64::NEG_INFINITY {
-            over(&AMIN, &a)?
+            over(&AMIN, &abs()?)?
         } else if p == 0.0 {
             // Of the zeros the sign, so that the result has a gradient (it is 0).
             let one = Tensor::number(Number::Float(1.0))?;
+            let a = abs()?;
             let zero = call(&e::logical_not, &[&a], &[])?;
             over(&SUM, &t::select(&zero, &call(&e::sign, &[&a], &[])?, &one)?)?
         } else if p == 1.0 {
-            over(&SUM, &a)?
-        } else if p == 2.0 {
-            safe_sqrt(&over(&SUM, &call(&e::square, &[x], &[])?)?)?
+            over(&SUM, &abs()?)?
         } else {
-            safe_pow(&over(&SUM, &safe_pow(&a, p)?)?, 1.0 / p)?
+            safe_pow(&over(&SUM, &safe_pow(&abs()?, p)?)?, 1.0 / p)?
         };
         one(cast::to(&norm, dtype))
     },

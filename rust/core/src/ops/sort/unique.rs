@@ -136,7 +136,7 @@ pub static BINCOUNT: OpDef = OpDef::composed(
             Some(w) => cast::to(&w.detach(), DType::F64)?,
         };
         let zeros = cast::full(&[n as usize], 0.0, weights.dtype(), x.device())?;
-        Ok(smallvec![scatter(&zeros, 0, x, &weights, "sum")?])
+        Ok(smallvec![scatter(&zeros, 0, &cast::to(x, DType::I64)?, &weights, "sum")?])
     },
 )
 .bind(BOTH);
