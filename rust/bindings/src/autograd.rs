@@ -7,6 +7,7 @@ use rubigo_core::Tensor;
 use rubigo_core::autograd::{self, Backward, Edge, GradHook, Grads, Hook, Leaf, Node, OutMeta};
 use rubigo_core::layout::{self, Dims};
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use crate::convert::wrap;
@@ -45,9 +46,13 @@ pub fn run_backward(
 ) -> PyResult<()> {
     py.detach(|| {
         let found = autograd::backward(&roots, inputs.as_deref(), retain, create)?;
-        // With `inputs`, only these accumulate.
+        // With `inputs`, only these accumulate: each once, and those that retain their gradient have it already.
+        let mut seen = HashSet::new();
         for (t, g) in inputs.iter().flatten().zip(found) {
-            if let Some(g) = g {
+            if let Some(g) = g
+                && seen.insert(t.id())
+                && !t.retains_grad()
+            {
                 t.accumulate_grad(g, create)?;
             }
         }

@@ -177,15 +177,34 @@ impl Tensor {
             return;
         }
         let Some(view) = self.view() else { return };
-        if view.version == version || !view.base.0.meta.tracked.load(Ordering::Acquire) {
+        if view.version == version {
+            return;
+        }
+        if !view.base.0.meta.tracked.load(Ordering::Acquire) {
+            // The base was cut off from the history that this view still has.
+            if self.state(|s| matches!(s.edge, Edge::Node(..))) {
+                self.set_edge(Edge::None);
+            }
             return;
         }
         let _mode = GradMode::set(true);
         if let Ok(fresh) = replay(&view.last, &view.base) {
             let edge = fresh.state(|s| s.edge.clone());
-            self.set_edge(edge);
+            self.move_history(edge);
             self.state(|s| s.view.as_mut().map(|v| v.version = version));
         }
+    }
+
+    /// A new history, after a write. A gradient that is retained is that of the newest value.
+    fn move_history(&self, edge: Edge) {
+        let (old, slot) = self.state(|s| (s.edge.clone(), s.slot.clone()));
+        if let (Edge::Node(from, i), Some(slot)) = (old, slot)
+            && from.release_retained(i, &slot)
+            && let Edge::Node(to, j) = &edge
+        {
+            to.retain(*j, slot);
+        }
+        self.set_edge(edge);
     }
 
     pub fn requires_grad(&self) -> bool {
@@ -344,14 +363,6 @@ impl Tensor {
     /// Whether this is no leaf, and its gradient is kept.
     pub fn retains_grad(&self) -> bool {
         matches!(self.edge(), Edge::Node(node, nr) if node.retains(nr))
-    }
-
-    /// The node where the gradient is kept, by the history as it stands: a view's is not made anew for this.
-    fn kept_by(&self) -> Option<(Arc<Node>, u32)> {
-        match self.0.meta.lock().as_ref().map(|s| s.edge.clone()) {
-            Some(Edge::Node(node, nr)) if node.retains(nr) => Some((node, nr)),
-            _ => None,
-        }
     }
 
     /// Keeps the gradient of a tensor that is no leaf.

@@ -72,6 +72,10 @@ pub fn backward(
         walk.visit(&node, &mut grads)?;
         let _module = ModuleGuard::enter(&node);
         let wanted = |edge: &Edge| walk.is_wanted(edge);
+        // A target itself: what lies below it is asked for by another backward, perhaps.
+        if inputs.is_some() && !node.edges.iter().any(wanted) {
+            continue;
+        }
         let found = rules::run(&node, &grads, create_graph, &wanted)?;
         if !retain_graph {
             node.release();
@@ -265,8 +269,7 @@ impl Walk {
         }
         for (nr, leaf) in retained {
             if let Some(g) = &grads[nr as usize] {
-                let g = if self.create_graph { g.clone() } else { ops::cast::copy(g)? };
-                leaf.set_grad(Some(g));
+                leaf.accumulate(g.clone(), self.create_graph)?;
             }
         }
         if let Some(targets) = &self.targets {

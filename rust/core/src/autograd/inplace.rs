@@ -63,9 +63,9 @@ pub fn apply_inplace(
 
 /// Refuses targets whose elements overlap and leaves that require a gradient.
 fn check_target(x: &Tensor) -> Result<()> {
-    if is_enabled() && x.requires_grad() {
-        let base_leaf = x.base().is_some_and(|b| b.is_leaf() && b.requires_grad());
-        if matches!(x.edge(), Edge::Leaf(_)) || base_leaf {
+    if is_enabled() {
+        let base_leaf = x.base().is_some_and(|b| matches!(b.edge(), Edge::Leaf(_)));
+        if base_leaf || matches!(x.edge(), Edge::Leaf(_)) {
             let what = if base_leaf { "a view of a leaf Variable" } else { "a leaf Variable" };
             return Err(Error::runtime(format!(
                 "{what} that requires grad is being used in an in-place operation"
@@ -115,16 +115,7 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     if !history {
         return Ok(());
     }
-    let kept = [Some(x.clone()), x.base()].map(|t| t.map(|t| (t.kept_by(), t)));
     rewrite(x, &fitted, computed);
-    // A gradient that is kept is that of the newest value.
-    for (old, t) in kept.into_iter().flatten() {
-        if let Some((node, nr)) = old
-            && node.release_retained(nr, &t.slot())
-        {
-            t.retain_grad()?;
-        }
-    }
     Ok(())
 }
 
@@ -143,7 +134,7 @@ fn rewrite(x: &Tensor, fitted: &Tensor, computed: bool) {
                 0,
             ),
         };
-        x.set_edge(edge);
+        x.move_history(edge);
         return;
     };
     // The base now depends on what was written into this part of it; every view of the base, this
@@ -151,7 +142,7 @@ fn rewrite(x: &Tensor, fitted: &Tensor, computed: bool) {
     let rule = ViewWrite { last: view.last, part: OutMeta::of(x) };
     let edges = smallvec![view.base.edge(), fitted.edge()];
     let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
-    view.base.set_edge(Edge::Node(node, 0));
+    view.base.move_history(Edge::Node(node, 0));
 }
 
 /// A whole tensor was written: its gradient is the new value's, and the old value has none.

@@ -6,7 +6,7 @@ use super::plan::check_dtype;
 use crate::apply::{apply, call};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::layout::{show, wrap_dim};
+use crate::layout::{Dims, show, wrap_dim};
 use crate::ops::expr::t;
 use crate::ops::{Attr, Bind, Body, Call, OpDef, Outs, cast, elementwise as e, view};
 use crate::tensor::{Number, Tensor};
@@ -59,8 +59,21 @@ fn into_slices(c: &Call, source: &Tensor, how: &str) -> Result<Outs> {
             show(&shape)
         )));
     }
-    let mode = if how == "sum" { "sum" } else { "set" };
     let source = cast::to_device(&cast::fit(source, x.dtype())?, x.device())?;
+    if how == "fill" && source.requires_grad() {
+        // A slice that is named twice is filled once, and has one part in the gradient.
+        let mut line: Dims = smallvec![1; x.ndim()];
+        line[dim] = x.shape()[dim];
+        let none = cast::full(&[line[dim]], 0.0, DType::Bool, x.device())?;
+        let hit = call(
+            &INDEX_FILL,
+            &[&none, &index, &Tensor::number(Number::Bool(true))?],
+            &[0i64.into()],
+        )?;
+        let out = t::select(&view::reshape(&hit, &line)?, &source, &x)?;
+        return one(view::reshape(&out, c.x(0).shape()));
+    }
+    let mode = if how == "sum" { "sum" } else { "set" };
     let attrs = [Attr::Ints(smallvec![dim as i64]), mode.into(), (how == "fill").into()];
     let out = def::write(&x, &source, &[index], &attrs)?;
     one(view::reshape(&out, c.x(0).shape()))

@@ -101,25 +101,32 @@ const fn scattering(name: &'static str) -> OpDef {
 
 fn scatter_vjp(v: &Vjp) -> Result<Grads> {
     let (g, index, dim) = (v.g(0)?, v.x(1), v.call().int(0));
+    if index.numel() == 0 {
+        let none = cast::full(v.shape(2), 0.0, g.dtype(), g.device())?;
+        return Ok(smallvec![Some(g), None, Some(none)]);
+    }
     let read = |t: &Tensor| call(&GATHER, &[t, index], &[dim.into()]);
+    // 0-d tensors count as those of one element.
+    let line =
+        |shape: &[usize]| -> Dims { if shape.is_empty() { smallvec![1] } else { shape.into() } };
     // Elements of src outside the index had no part.
     let back = |part: Result<Tensor>| -> Result<Tensor> {
         let part = part?;
         if part.shape() == v.shape(2) {
             return Ok(part);
         }
-        let mut out = part;
-        for d in 0..out.ndim() {
-            out = crate::ops::pad::zeros_behind(&out, d, v.shape(2)[d] - out.shape()[d])?;
+        let mut out = view::reshape(&part, &line(part.shape()))?;
+        for (d, n) in line(v.shape(2)).into_iter().enumerate() {
+            out = crate::ops::pad::zeros_behind(&out, d, n - out.shape()[d])?;
         }
-        Ok(out)
+        view::reshape(&out, v.shape(2))
     };
     let src = || -> Result<Tensor> {
-        let mut src = v.x(2).clone();
-        for (d, &n) in index.shape().iter().enumerate() {
+        let mut src = view::reshape(v.x(2), &line(v.shape(2)))?;
+        for (d, n) in line(index.shape()).into_iter().enumerate() {
             src = if src.shape()[d] == n { src } else { view::narrow(&src, d, 0, n)? };
         }
-        Ok(src)
+        view::reshape(&src, index.shape())
     };
     let float = |b: &Tensor| cast::to(b, g.dtype());
     let (gx, gs) = match v.call().str(1) {

@@ -220,7 +220,12 @@ pub static DIFF: OpDef = OpDef::composed(
         let list: Vec<Tensor> =
             [c.opt(1), Some(x), c.opt(2)].into_iter().flatten().cloned().collect();
         let mut out = if list.len() > 1 { join::cat(&list, dim)? } else { x.clone() };
-        for _ in 0..n.min(out.shape()[dim] as i64) {
+        let n = n.min(out.shape()[dim] as i64);
+        if n == 0 {
+            // No part of the input's memory.
+            return Ok(Outs::from_elem(cast::copy(&out)?, 1));
+        }
+        for _ in 0..n {
             let k = out.shape()[dim].saturating_sub(1);
             let (a, b) =
                 (view::narrow(&out, dim, out.shape()[dim] - k, k)?, view::narrow(&out, dim, 0, k)?);
