@@ -190,3 +190,25 @@ def test_closeness_of_integers(device):
     assert rg.isclose(a, b, rtol=0, atol=0).tolist() == [True, False, False]
     assert rg.isclose(a, b, rtol=0, atol=1).tolist() == [True, True, False]
     assert rg.allclose(a, a) and rg.isclose(a == 1, b == 1).all()
+
+
+@pytest.mark.parametrize("width", [63, 64, 1000, 1025, 2500])
+def test_operands_in_runs(width, device):
+    """Rows, columns and parts of the columns, read and written where they lie."""
+    rng = np.random.default_rng(width)
+    x = rng.standard_normal((3, 17, 2 * width)).astype("float32")
+    row, column = x[1, 4, :width], x[:, :, 5:6]
+    part, other = x[:, :, :width], x[:, :, width:]
+    for a, b in ((part, row), (part, column), (row, other), (part, other), (column, row)):
+        ours = [rg.from_numpy(t).to(device) for t in (a, b)]
+        assert np.array_equal((ours[0] + ours[1]).cpu().numpy(), a + b)
+        chosen = rg.where(ours[0] > ours[1], ours[0], ours[1]).cpu().numpy()
+        assert np.array_equal(chosen, np.where(a > b, a, b))
+    ours = rg.from_numpy(x.copy()).to(device)
+    ours[:, :, :width] *= ours[0, 3, width:]
+    want = x.copy()
+    want[:, :, :width] *= x[0, 3, width:]
+    assert np.array_equal(ours.cpu().numpy(), want)
+    ours[:, ::2, :width] = ours[:, :1, width:]
+    want[:, ::2, :width] = want[:, :1, width:]
+    assert np.array_equal(ours.cpu().numpy(), want)

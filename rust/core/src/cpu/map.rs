@@ -3,7 +3,7 @@
 
 use crate::cpu::threads;
 use crate::dtype::{Compute, DType, Element, Flag};
-use crate::layout::{Dims, coalesce};
+use crate::layout::{Dims, coalesce, offset_of};
 use crate::with_dtype;
 use half::slice::HalfFloatSliceExt;
 use smallvec::SmallVec;
@@ -33,6 +33,8 @@ const TILE: usize = 1024;
 /// Elements a thread takes at once; below two of these nothing is shared out.
 pub const GRAIN: usize = 16 * TILE;
 const MAX_IN: usize = 6;
+/// From this length on a run of consecutive elements is worth a call of the kernel.
+const RUN: usize = 64;
 
 struct Job<'a> {
     shape: Dims,
@@ -60,9 +62,10 @@ pub unsafe fn map(shape: &[usize], ins: &[In], out: &Out, kernel: TileFn, params
     let (shape, mut strides) = coalesce(shape, &all);
     let out_strides = strides.remove(0);
     let job = Job { shape, ins, in_strides: strides, out, out_strides, kernel, params };
+    let in_runs = job.in_runs();
     threads::for_range(n, GRAIN, &|range| {
         // SAFETY: passed on from the caller; ranges are disjoint.
-        unsafe { job.run(range) }
+        unsafe { if in_runs { job.run_runs(range) } else { job.run(range) } }
     });
 }
 
@@ -86,6 +89,51 @@ fn is_run(strides: &[usize]) -> bool {
 }
 
 impl Job<'_> {
+    /// Whether the kernel can read and write runs along the last dimension where they lie: a bias on rows, a part of
+    /// the columns.
+    fn in_runs(&self) -> bool {
+        let Some(last) = self.shape.len().checked_sub(1).filter(|&d| d > 0) else { return false };
+        let native = |dtype: DType, compute: Compute| dtype == compute.native();
+        self.shape[last] >= RUN
+            && native(self.out.dtype, self.out.compute)
+            && self.out_strides[last] == 1
+            && self.ins.iter().zip(&self.in_strides).all(|(x, strides)| {
+                native(x.dtype, x.compute)
+                    && strides[last] <= 1
+                    && !std::ptr::eq(x.ptr, self.out.ptr)
+            })
+    }
+
+    /// # Safety
+    /// As `run`, where `in_runs`.
+    unsafe fn run_runs(&self, range: Range<usize>) {
+        let last = self.shape.len() - 1;
+        let (outer, width) = (&self.shape[..last], self.shape[last]);
+        let mut ptrs = [std::ptr::null::<u8>(); MAX_IN];
+        let mut tiles: [Tile; MAX_IN] = std::array::from_fn(|_| Tile(MaybeUninit::uninit()));
+        let mut start = range.start;
+        while start < range.end {
+            let (row, col) = (start / width, start % width);
+            let n = (width - col).min(range.end - start).min(TILE);
+            let place =
+                |strides: &[usize]| offset_of(row, outer, &strides[..last]) + col * strides[last];
+            // SAFETY: the run lies inside of every operand; a tile holds TILE elements.
+            unsafe {
+                for (i, x) in self.ins.iter().enumerate() {
+                    let strides = &self.in_strides[i];
+                    ptrs[i] = x.ptr.add(place(strides) * x.dtype.size());
+                    if strides[last] == 0 {
+                        loader(x.dtype, x.compute)(ptrs[i], 0, n, tiles[i].ptr());
+                        ptrs[i] = tiles[i].ptr();
+                    }
+                }
+                let out = self.out.ptr.add(place(&self.out_strides) * self.out.dtype.size());
+                (self.kernel)(n, ptrs.as_ptr(), out, self.params.as_ptr());
+            }
+            start += n;
+        }
+    }
+
     unsafe fn run(&self, range: Range<usize>) {
         let mut ptrs = [std::ptr::null::<u8>(); MAX_IN];
         let direct = |i: usize| {

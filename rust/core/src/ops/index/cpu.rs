@@ -94,6 +94,40 @@ pub fn out_of_range(v: i64, dim: usize, size: usize) -> Error {
     Error::index(format!("index {v} is out of bounds for dimension {dim} with size {size}"))
 }
 
+/// `out[i] = x[base(i) + index[i] * stride]`, `out` dense.
+pub fn take_each(x: &Tensor, base: &Walk, pick: &Pick, out: &Tensor) -> Result<()> {
+    match x.dtype().size() {
+        1 => take_each_as::<u8>(x, base, pick, out),
+        2 => take_each_as::<u16>(x, base, pick, out),
+        4 => take_each_as::<u32>(x, base, pick, out),
+        _ => take_each_as::<u64>(x, base, pick, out),
+    }
+}
+
+fn take_each_as<T: Copy>(x: &Tensor, base: &Walk, pick: &Pick, out: &Tensor) -> Result<()> {
+    let (index, from, to) = (Ptr(pick.index.ptr::<i64>()), Ptr(x.ptr::<T>()), Ptr(out.ptr::<T>()));
+    let bad = AtomicUsize::new(usize::MAX);
+    threads::for_range(out.numel(), GRAIN, &|r| {
+        base.each(r.start, r.len(), |i, offset| {
+            let i = r.start + i;
+            // SAFETY: as many indices as results; the offset lies inside x for an index below the size.
+            unsafe {
+                let at = *index.get().add(i);
+                if (at as u64) < pick.size as u64 {
+                    *to.get().add(i) = *from.get().add(offset + at as usize * pick.stride);
+                } else {
+                    bad.fetch_min(i, Ordering::Relaxed);
+                }
+            }
+        });
+    });
+    match bad.into_inner() {
+        usize::MAX => Ok(()),
+        // SAFETY: it was an index of the list.
+        at => Err(out_of_range(unsafe { *index.get().add(at) }, pick.dim, pick.size)),
+    }
+}
+
 /// `out[p, m, q] = x[pre(p) + offsets[m] + post(q)]`, `out` dense.
 pub fn take(x: &Tensor, offsets: &[usize], pre: &Walk, post: &Walk, out: &Tensor) {
     match x.dtype().size() {

@@ -23,11 +23,10 @@ pub static GATHER: OpDef = OpDef::kernel(
         Ok(smallvec![Spec::new(c.x(1).shape(), c.x(0).dtype())])
     },
     |c, o| {
-        let (x, index) = (c.x(0), c.x(1));
-        let offsets = along(x, index, c.int(0))?;
-        let none = Walk::new(&[], &[]);
-        cpu::take(x, offsets.list(), &none, &none, &o[0]);
-        Ok(())
+        let x = c.x(0);
+        let dense = dense_i64(c.x(1))?;
+        let (base, pick) = places(x, &dense, c.int(0))?;
+        cpu::take_each(x, &base, &pick, &o[0])
     },
 )
 .gpu(|c, o| gpu::gather(c.x(0), c.x(1), wrap_dim(c.int(0), c.x(0).ndim())?, &o[0]))
@@ -199,16 +198,21 @@ fn check(x: &Tensor, index: &Tensor, src: Option<&Tensor>, dim: i64) -> Result<(
     }
 }
 
-/// The offsets into `x` that the index names.
-fn along(x: &Tensor, index: &Tensor, dim: i64) -> Result<cpu::Offsets> {
+/// Where in `x` each element of a dense index points: from the place it has in the other dimensions, along `dim`.
+fn places<'a>(x: &Tensor, index: &'a Tensor, dim: i64) -> Result<(Walk, Pick<'a>)> {
     let l = lifted(x.layout());
     let dim = wrap_dim(dim, x.ndim())?;
     let shape = lifted(index.layout()).shape;
     let mut strides = l.strides.clone();
     strides[dim] = 0;
-    let base = Walk::new(&shape, &strides);
+    let pick = Pick { index, dim, size: l.shape[dim], stride: l.strides[dim] };
+    Ok((Walk::new(&shape, &strides), pick))
+}
+
+/// The offsets into `x` that the index names.
+fn along(x: &Tensor, index: &Tensor, dim: i64) -> Result<cpu::Offsets> {
     let dense = dense_i64(index)?;
-    let pick = Pick { index: &dense, dim, size: l.shape[dim], stride: l.strides[dim] };
+    let (base, pick) = places(x, &dense, dim)?;
     cpu::offsets(Some(&base), &[pick], false)
 }
 
