@@ -203,3 +203,37 @@ def test_logit_outside_of_its_domain(device):
         x.logit().sum().backward()
         found.append(x.grad.tolist())
     np.testing.assert_allclose(*found, rtol=1e-6)
+
+
+def both(device, f):
+    """What f(library, device) gives in rubigo and in torch."""
+    return f(rg, device), f(torch, "cpu")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["huber_loss", "smooth_l1_loss"])
+def test_small_residuals_keep_their_gradient(name, dtype, device):
+    def run(lib, where):
+        values = [1e-3, -1e-3, 0.0, 0.5, 3.0, -3.0, INF, -INF, NAN]
+        x = lib.tensor(values, dtype=getattr(lib, dtype), device=where, requires_grad=True)
+        loss = getattr(lib.nn.functional, name)(x, lib.zeros_like(x.detach()), reduction="none")
+        (g,) = lib.autograd.grad(loss.sum(), x, create_graph=True)
+        (h,) = lib.autograd.grad(g.sum(), x)
+        return loss.tolist(), g.tolist(), h.tolist()
+
+    np.testing.assert_allclose(*both(device, run), rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.1, 2.0])
+@pytest.mark.parametrize("name", ["delta", "beta"])
+def test_robust_losses_of_other_widths(name, width, device):
+    def run(lib, where):
+        space = lib.nn.functional
+        loss = space.huber_loss if name == "delta" else space.smooth_l1_loss
+        x = lib.tensor([1e-4, -0.05, 0.5, -1.5, 30.0], device=where, requires_grad=True)
+        y = loss(x, lib.zeros_like(x), reduction="none", **{name: width})
+        (g,) = lib.autograd.grad(y.sum(), x, create_graph=True)
+        (h,) = lib.autograd.grad(g.sum(), x)
+        return y.tolist(), g.tolist(), h.tolist()
+
+    np.testing.assert_allclose(*both(device, run), rtol=2e-6)

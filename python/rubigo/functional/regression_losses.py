@@ -74,10 +74,10 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction)
     same_shape("smooth_l1_loss", input, target)
-    d = (input - target).abs()
-    # With m = min(d, beta) both branches are m^2 / (2 beta) + d - m, also for an infinite d.
-    near = d.clamp(max=beta)
-    return reduce(near.square() * (0.5 / beta) + (d - near), reduction)
+    d = input - target
+    # Both branches, also for an infinite d; in the gradient, too, nothing cancels.
+    unit = (d / beta).clamp(-1, 1)
+    return reduce(unit * (d - unit * (0.5 * beta)), reduction)
 
 
 def huber_loss(
@@ -108,9 +108,9 @@ def huber_loss(
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     same_shape("huber_loss", input, target)
-    d = (input - target).abs()
-    near = d.clamp(max=delta)
-    loss = near.square() * 0.5 + delta * (d - near)
+    d = input - target
+    near = d.clamp(-delta, delta)  # both branches, as in smooth_l1_loss
+    loss = near * (d - near * 0.5)
     if weight is not None:
         same_shape("huber_loss", loss, weight, "weight")
         loss = loss * weight
