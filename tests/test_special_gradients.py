@@ -237,3 +237,39 @@ def test_robust_losses_of_other_widths(name, width, device):
         return y.tolist(), g.tolist(), h.tolist()
 
     np.testing.assert_allclose(*both(device, run), rtol=2e-6)
+
+
+NORMS = {
+    "layer": lambda s, x: s.layer_norm(x, (4,)),
+    "rms": lambda s, x: s.rms_norm(x, (4,), eps=1e-5),
+    "group": lambda s, x: s.group_norm(x.reshape(1, 2, 2), 1).reshape(1, 4),
+    "instance": lambda s, x: s.instance_norm(x.reshape(1, 1, 4)).reshape(1, 4),
+    "batch": lambda s, x: s.batch_norm(x.reshape(4, 1), None, None, training=True).reshape(1, 4),
+}
+
+
+@pytest.mark.parametrize("values", [[0.0] * 4, [300.0, -100.0, 50.0, 20.0]])
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_of_half_numbers_with_a_graph(name, values, device):
+    """Their plain form is computed in float32, too."""
+    x = rg.tensor([values], dtype=rg.float16, device=device, requires_grad=True)
+    g0 = rg.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=rg.float16, device=device)
+    found = []
+    for create_graph in (False, True):
+        y = NORMS[name](rg.nn.functional, x)
+        (g,) = rg.autograd.grad(y, x, g0, create_graph=create_graph)
+        assert y.dtype == g.dtype == rg.float16
+        found.append(g.tolist())
+    np.testing.assert_allclose(*found, rtol=2e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("float16", 300.0), ("bfloat16", -3.0)])
+def test_formulas_of_half_numbers_with_a_graph(dtype, value, device):
+    def run(lib, where):
+        x = lib.tensor([value], dtype=getattr(lib, dtype), device=where, requires_grad=True)
+        y = lib.nn.functional.gelu(x, approximate="tanh")
+        (g,) = lib.autograd.grad(y.sum(), x, create_graph=True)
+        assert g.dtype == x.dtype
+        return g.tolist()
+
+    np.testing.assert_allclose(*both(device, run), rtol=4e-3)

@@ -304,13 +304,15 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
         } else if is_one(grad.text, names, &call) {
             out.push(Some(g.clone()));
         } else if v.create_graph {
+            // In float32 for half types, as in the loops: parts of a formula may leave their range.
+            let wide = g.dtype().compute().native();
             let vars: Vec<Ex> = (0..names.vars.len())
-                .map(|k| v.opt_x(k).map_or_else(Ex::missing, |x| Ex::of_dtype(x, g.dtype())))
+                .map(|k| v.opt_x(k).map_or_else(Ex::missing, |x| Ex::of_dtype(x, wide)))
                 .collect();
-            let result = if reads_result { Ex::of(v.y(0)) } else { Ex::missing() };
+            let result = if reads_result { Ex::of_dtype(v.y(0), wide) } else { Ex::missing() };
             let ps: Vec<f64> = (0..v.attrs.len()).map(|k| call.float(k)).collect();
-            let found = super::expr::reading(g.dtype(), || {
-                (grad.tensor)(&Ex::of(&g), &vars, &result, &ps).into_result()
+            let found = super::expr::reading(wide, || {
+                (grad.tensor)(&Ex::of_dtype(&g, wide), &vars, &result, &ps).into_result()
             })?;
             let read = (0..names.vars.len()).filter(|k| mask >> k & 1 == 1).map(|k| v.x(k));
             let mut read = read.chain(reads_result.then(|| v.y(0))).chain([&g]);

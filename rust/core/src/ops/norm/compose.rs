@@ -1,13 +1,14 @@
 //! The norms as callers see them, and their plain definition.
 
 use super::fused::{BATCH, GROUP, Kind, LAYER, NORMALIZE, RMS, plan_of};
+use super::lanes::compute_dtype;
 use crate::apply::{apply, call};
 use crate::autograd::{NoGrad, write};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::layout::{numel, show};
 use crate::ops::expr::t;
-use crate::ops::{Attr, Call, OpDef, Outs, elementwise as e, reduce, view};
+use crate::ops::{Attr, Call, OpDef, Outs, cast, elementwise as e, reduce, view};
 use crate::tensor::{Number, Tensor};
 use smallvec::smallvec;
 
@@ -166,7 +167,8 @@ pub(super) fn instance_norm(c: &Call) -> Result<Outs> {
 
 /// A fused norm in plain ops.
 pub(super) fn plain(c: &Call) -> Result<Outs> {
-    let x = c.x(0);
+    // Half types are computed in float32, as in the kernels.
+    let x = &cast::to(c.x(0), compute_dtype(c.x(0).dtype()))?;
     let plan = plan_of(c)?;
     let (folded, dims): (Vec<usize>, &[i64]) = match plan.kind {
         Kind::Batch => (vec![plan.n, plan.channels, plan.seg], &[0, 2]),
@@ -197,5 +199,6 @@ pub(super) fn plain(c: &Call) -> Result<Outs> {
         y = t::add(&y, &column(b)?)?;
     }
     let rows = |t: &Tensor| view::reshape(t, &[plan.rows]);
-    Ok(smallvec![view::reshape(&y, x.shape())?, rows(&var)?, rows(&mean)?])
+    let y = cast::to(&view::reshape(&y, x.shape())?, c.x(0).dtype())?;
+    Ok(smallvec![y, rows(&var)?, rows(&mean)?])
 }
