@@ -273,3 +273,10 @@ def test_formulas_of_half_numbers_with_a_graph(dtype, value, device):
         return g.tolist()
 
     np.testing.assert_allclose(*both(device, run), rtol=4e-3)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradient_of_a_product_in_a_wider_dtype(create_graph, device):
+    x = rg.tensor([300.0, 300.0], dtype=rg.float16, device=device, requires_grad=True)
+    (g,) = rg.autograd.grad(x.prod(dtype=rg.float32), x, create_graph=create_graph)
+    assert g.dtype == rg.float16 and g.tolist() == [300.0, 300.0]

@@ -163,8 +163,8 @@ pub static PROD: OpDef = OpDef::kernel(
 .vjp(
     |v| {
         // The product of the others: where one factor is zero, only that one has a gradient.
-        let x = v.x(0);
-        let c = v.call();
+        let (g, c) = (v.g(0)?, v.call());
+        let x = &cast::to(v.x(0), g.dtype())?;
         let dims: Vec<i64> = wrap_dims(c.ints(0), x.ndim())?.iter().map(|&d| d as i64).collect();
         let zero = call(&super::elementwise::logical_not, &[x], &[])?;
         let one = Tensor::number(Number::Float(1.0))?;
@@ -177,7 +177,7 @@ pub static PROD: OpDef = OpDef::kernel(
         let at_zero = t::select(&count(1)?, &others, &nothing)?;
         let elsewhere = t::select(&count(0)?, &t::div(&others, &safe)?, &nothing)?;
         let d = t::select(&zero, &at_zero, &elsewhere)?;
-        Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &d))
+        Vjp::only(t::mul(&spread(&g, v)?, &d))
     },
     1,
     0,
