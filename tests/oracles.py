@@ -91,6 +91,7 @@ ROWS = {
     "relu": lambda x: np.maximum(x, x.dtype.type(0)), "relu6": lambda x: _clip(x, 0.0, 6.0),
     "leaky_relu": lambda x, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),
     "prelu": lambda x, w: np.where(x > 0, x, x * w),
+    "prelu_of": lambda x, w: np.where(x > 0, x, x * w),
     "elu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)),
     "selu": lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
     "celu": lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x / alpha)),

@@ -280,3 +280,15 @@ def test_gradient_of_a_product_in_a_wider_dtype(create_graph, device):
     x = rg.tensor([300.0, 300.0], dtype=rg.float16, device=device, requires_grad=True)
     (g,) = rg.autograd.grad(x.prod(dtype=rg.float32), x, create_graph=create_graph)
     assert g.dtype == rg.float16 and g.tolist() == [300.0, 300.0]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradient_of_the_weight_of_prelu(create_graph, device):
+    def run(lib, where):
+        x = lib.tensor([INF, 1.0, -2.0], device=where, requires_grad=True)
+        w = lib.tensor([0.25], device=where, requires_grad=True)
+        y = lib.nn.functional.prelu(x, w).sum()
+        return [g.tolist() for g in lib.autograd.grad(y, [x, w], create_graph=create_graph)]
+
+    found, expected = both(device, run)
+    assert found == expected == [[1.0, 1.0, 0.25], [-2.0]]

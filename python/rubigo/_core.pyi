@@ -1229,6 +1229,8 @@ def relu6(input: Tensor) -> Tensor:
     """min(max(x, 0), 6)."""
 def leaky_relu(input: Tensor, negative_slope: builtins.float = ...) -> Tensor:
     """x where positive, slope * x elsewhere."""
+def prelu_of(input: Tensor, weight: _Operand) -> Tensor:
+    """x where positive, weight * x elsewhere."""
 def elu(input: Tensor, alpha: builtins.float = ...) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere."""
 def selu(input: Tensor) -> Tensor:

@@ -256,8 +256,7 @@ pub static PRELU: OpDef = OpDef::composed(
             shape[1] = channels;
             super::view::reshape(w, &shape)?
         };
-        let positive = call(&e::gt, &[x, &number(0.0)?], &[])?;
-        one(t::select(&positive, x, &t::mul(x, &w)?))
+        one(call(&e::prelu_of, &[x, &w], &[]))
     },
 )
 .bind(Bind::PRIVATE);

@@ -169,6 +169,9 @@ rows! {
         d(g) { x => select(g, 0.0, either(le(x, 0.0), ge(x, 6.0))) };
     leaky_relu: Arith, "input: Tensor, negative_slope: float = 0.01", "x where positive, slope * x elsewhere", [] [x] [s] -> o
         float { select(x * s, x, gt(x, 0.0)) } d(g) { x => select(g * s, g, gt(x, 0.0)) };
+    prelu_of: Arith, "input: Tensor, weight: Tensor", "x where positive, weight * x elsewhere", [] [x w] [] -> o
+        float { select(x * w, x, gt(x, 0.0)) } d(g) { x => select(g * w, g, gt(x, 0.0)), w => select(g * x, 0.0, gt(x, 0.0)) }
+        .bind(CORE).public("prelu");
     elu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x) - 1) elsewhere", [] [x] [a] -> o
         float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(min(x, 0.0)), le(x, 0.0)) };
     selu: Arith, UNARY, "Self-normalizing ELU (Klambauer et al. 2017)", [] [x] [] -> o
