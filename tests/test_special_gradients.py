@@ -292,3 +292,29 @@ def test_gradient_of_the_weight_of_prelu(create_graph, device):
 
     found, expected = both(device, run)
     assert found == expected == [[1.0, 1.0, 0.25], [-2.0]]
+
+
+CUT = {
+    "relu": lambda s, x: s.relu(x),
+    "relu6": lambda s, x: s.relu6(x),
+    "leaky_relu": lambda s, x: s.leaky_relu(x),
+    "hardtanh": lambda s, x: s.hardtanh(x),
+    "softshrink": lambda s, x: s.softshrink(x),
+    "hardshrink": lambda s, x: s.hardshrink(x),
+    "threshold": lambda s, x: s.threshold(x, 0.5, 2.0),
+    "prelu": lambda s, x: s.prelu(x, x.detach()[:1] * 0.25),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_the_second_gradient_is_zero_beside_another(name, device):
+    """It is not absent because the incoming gradient has one."""
+
+    def run(lib, where):
+        x = lib.tensor([1.0, -2.0], device=where, requires_grad=True)
+        w = lib.tensor([3.0, 4.0], device=where, requires_grad=True)
+        y = (CUT[name](lib.nn.functional, x) * w).sum()
+        (g,) = lib.autograd.grad(y, x, create_graph=True)
+        return [h.tolist() for h in lib.autograd.grad(g.sum(), [x, w])]
+
+    np.testing.assert_allclose(*both(device, run), rtol=1e-6)

@@ -315,7 +315,7 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
                 (grad.tensor)(&Ex::of_dtype(&g, wide), &vars, &result, &ps).into_result()
             })?;
             let read = (0..names.vars.len()).filter(|k| mask >> k & 1 == 1).map(|k| v.x(k));
-            let mut read = read.chain(reads_result.then(|| v.y(0))).chain([&g]);
+            let mut read = v.opt_x(i).into_iter().chain(read).chain(reads_result.then(|| v.y(0)));
             out.push(Some(if grad.g.is_some() {
                 chosen(found, &g, read.find(|t| t.requires_grad()))?
             } else {
@@ -333,11 +333,13 @@ pub fn vjp(v: &Vjp) -> Result<Grads> {
 }
 
 /// A gradient that chooses what flows (relu's, say) may read `x` by comparisons alone, which cut the graph, or be 0
-/// everywhere. Its own derivative is 0 and not absent: who differentiates on gets zeros.
+/// everywhere. Its own derivative is 0 and not absent: who differentiates on gets zeros, for `x` or, where the
+/// derivative reads nothing else, for `g`.
 fn chosen(found: Tensor, g: &Tensor, x: Option<&Tensor>) -> Result<Tensor> {
     let found =
         if found.is_wrapped() { cast::full_like(g, found.item()?.as_f64())? } else { found };
-    let Some(x) = x.filter(|_| !found.requires_grad()) else { return Ok(found) };
+    let lone = Some(g).filter(|g| g.requires_grad() && !found.requires_grad());
+    let Some(x) = x.or(lone) else { return Ok(found) };
     let always = Tensor::number(Number::Bool(true))?;
     crate::apply::call(&elementwise::choose, &[&always, &found, &cast::to(x, found.dtype())?], &[])
 }
