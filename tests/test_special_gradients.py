@@ -318,3 +318,21 @@ def test_the_second_gradient_is_zero_beside_another(name, device):
         return [h.tolist() for h in lib.autograd.grad(g.sum(), [x, w])]
 
     np.testing.assert_allclose(*both(device, run), rtol=1e-6)
+
+
+KINKS = {
+    "pow": lambda lib, x: x**0 + x * x,
+    "elu": lambda lib, x: lib.nn.functional.elu(x),
+    "selu": lambda lib, x: lib.nn.functional.selu(x),
+    "celu": lambda lib, x: lib.nn.functional.celu(x),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_second_gradients_at_kinks(name, device):
+    def run(lib, where):
+        x = lib.tensor([0.0, -0.0, 1.0, 2.0, -1.0, 0.3], device=where, requires_grad=True)
+        (g,) = lib.autograd.grad(KINKS[name](lib, x).sum(), x, create_graph=True)
+        return g.tolist(), lib.autograd.grad(g.sum(), x)[0].tolist()
+
+    np.testing.assert_allclose(*both(device, run), rtol=1e-5)

@@ -40,7 +40,7 @@ rows! {
     square: Arith, UNARY, "x * x", [] [x] [] -> o float { x * x } int { mul(x, x) } d { x => 2.0 * x } .bind(IN);
     reciprocal: Float, UNARY, "1 / x", [] [x] [] -> o float { 1.0 / x } d { x => -(o * o) } .domain(0.3, 3.0).bind(IN);
     pow: Arith, "input: Tensor, exponent: Tensor", "x to the power of y", [] [x y] [] -> o float { pow(x, y) } int { pow(x, y) }
-        d(g) { x => select(g * (y * pow(x, y - 1.0)), 0.0, eq(y, 0.0)),
+        d(g) { x => select(g * (y * pow(x, select(y - 1.0, 0.0, eq(y, 0.0)))), 0.0, eq(y, 0.0)),
             y => g * select(o * log(x), 0.0, both(eq(x, 0.0), ge(y, 0.0))) } .named("power").public("pow").domain(0.2, 3.0).bind(CORE);
     hypot: Float, BINARY, "sqrt(x^2 + y^2) without overflow", [] [x other] [] -> o float { hypot(x, other) }
         d { x => x / o, other => other / o };
@@ -173,12 +173,12 @@ rows! {
         float { select(x * w, x, gt(x, 0.0)) } d(g) { x => select(g * w, g, gt(x, 0.0)), w => select(g * x, 0.0, gt(x, 0.0)) }
         .bind(CORE).public("prelu");
     elu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(min(x, 0.0)), le(x, 0.0)) };
+        float { select(a * expm1(x), x, gt(x, 0.0)) } d { x => select(1.0, a * exp(select(x, 0.0, ge(x, 0.0))), le(x, 0.0)) };
     selu: Arith, UNARY, "Self-normalizing ELU (Klambauer et al. 2017)", [] [x] [] -> o
         float { select(1.7580993408473766 * expm1(x), 1.0507009873554805 * x, gt(x, 0.0)) }
-        d { x => select(1.0507009873554805, 1.7580993408473766 * exp(min(x, 0.0)), le(x, 0.0)) };
+        d { x => select(1.0507009873554805, 1.7580993408473766 * exp(select(x, 0.0, ge(x, 0.0))), le(x, 0.0)) };
     celu: Arith, "input: Tensor, alpha: float = 1.0", "x where positive, alpha * (exp(x / alpha) - 1) elsewhere", [] [x] [a] -> o
-        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(1.0, exp(min(x, 0.0) / a), le(x, 0.0)) };
+        float { select(a * expm1(x / a), x, gt(x, 0.0)) } d { x => select(1.0, exp(select(x, 0.0, ge(x, 0.0)) / a), le(x, 0.0)) };
     gelu_erf: Float, UNARY, "x * Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016)", [] [x] [] -> o
         float { 0.5 * x * (1.0 + erf(x * 0.7071067811865476)) }
         d { x => 0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * (0.3989422804014327 * exp(-0.5 * (x * x))) } .bind(CORE).ulp(32.0).public("gelu");
