@@ -336,3 +336,20 @@ def test_second_gradients_at_kinks(name, device):
         return g.tolist(), lib.autograd.grad(g.sum(), x)[0].tolist()
 
     np.testing.assert_allclose(*both(device, run), rtol=1e-5)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("op", ["var", "std"])
+def test_gradient_of_the_variance_beside_an_infinity(op, create_graph, device):
+    def run(lib, where):
+        x = lib.tensor([INF, 1.0, 2.0], device=where, requires_grad=True)
+        return lib.autograd.grad(getattr(x, op)(), x, create_graph=create_graph)[0].tolist()
+
+    np.testing.assert_allclose(*both(device, run))
+
+
+def test_gradient_of_a_variance_without_degrees_of_freedom(device):
+    """PyTorch gives inf for both."""
+    x = rg.tensor([1.0, 2.0], device=device, requires_grad=True)
+    x.var(correction=2).backward()
+    assert x.grad.tolist() == [-INF, INF]

@@ -352,28 +352,45 @@ pub static MEAN: OpDef = OpDef::composed("mean", DIMS_DTYPE, "The mean over dime
     one(cast::to(&t::div(&s, &Tensor::number(Number::Float(n))?)?, x.dtype()))
 });
 
-pub static VAR: OpDef = OpDef::composed(
+pub static VAR: OpDef = OpDef::kernel(
     "var",
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The variance over dimensions: sum((x - mean)^2) / (n - correction)",
     |c| {
-        need_float(c.x(0))?;
-        one(cast::to(&variance(c)?, c.x(0).dtype()))
+        let x = c.x(0);
+        need_float(x)?;
+        let shape = reduced_shape(x.shape(), &dims_of(c)?, c.flag(2));
+        Ok(smallvec![Spec::new(&shape, x.dtype())])
     },
+    variance,
+)
+.gpu(variance)
+.vjp(
+    |v| {
+        // 2 (x - mean) / (n - correction). Through the mean flows nothing, unless inf - inf is made of it.
+        let (d, free) = deviations(&v.call())?;
+        let d = t::div(&d, &Tensor::number(Number::Float(free / 2.0))?)?;
+        Vjp::only(t::mul(&spread(&v.g(0)?, v)?, &d))
+    },
+    1,
+    0,
 );
 
-/// Half types are computed in float32: their squares would lose half of their few digits.
-fn variance(c: &Call) -> Result<Tensor> {
-    let dtype = c.x(0).dtype();
-    let x = &cast::to(c.x(0), if dtype == DType::F64 { dtype } else { DType::F32 })?;
+fn variance(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let _mode = crate::autograd::NoGrad::new();
+    let (d, free) = deviations(c)?;
+    let squares = call(&super::elementwise::square, &[&d], &[])?;
+    let total = call(&SUM, &[&squares], &[c.attr(0).clone(), c.attr(2).clone()])?;
+    cast::raw_copy(&t::div(&total, &Tensor::number(Number::Float(free))?)?, &outs[0])
+}
+
+/// x - mean and n - correction. Half types are computed in float32: their squares would lose half of their few digits.
+fn deviations(c: &Call) -> Result<(Tensor, f64)> {
+    let x = &cast::to(c.x(0), c.x(0).dtype().compute().native())?;
     let n = count(x, &dims_of(c)?) as f64;
     let keep = [c.attr(0).clone(), true.into()];
     let mean = t::div(&call(&SUM, &[x], &keep)?, &Tensor::number(Number::Float(n))?)?;
-    let d = t::sub(x, &mean)?;
-    let squares = call(&super::elementwise::square, &[&d], &[])?;
-    let total = call(&SUM, &[&squares], &[c.attr(0).clone(), c.attr(2).clone()])?;
-    let free = (n - c.float(1)).max(0.0);
-    t::div(&total, &Tensor::number(Number::Float(free))?)
+    Ok((t::sub(x, &mean)?, (n - c.float(1)).max(0.0)))
 }
 
 /// `f(s)`, but where `s` is 0 the constant `at_zero`: its gradient is 0 there instead of 0 * inf.
@@ -401,8 +418,10 @@ pub static STD: OpDef = OpDef::composed(
     "input: Tensor, dim: int[]? = None, *, correction: Number = 1, keepdim: bool = False",
     "The square root of the variance",
     |c| {
-        need_float(c.x(0))?;
-        one(cast::to(&safe_sqrt(&variance(c)?)?, c.x(0).dtype()))
+        let x = c.x(0);
+        need_float(x)?;
+        let wide = cast::to(x, x.dtype().compute().native())?;
+        one(cast::to(&safe_sqrt(&call(&VAR, &[&wide], c.attrs)?)?, x.dtype()))
     },
 );
 
