@@ -353,3 +353,32 @@ def test_gradient_of_a_variance_without_degrees_of_freedom(device):
     x = rg.tensor([1.0, 2.0], device=device, requires_grad=True)
     x.var(correction=2).backward()
     assert x.grad.tolist() == [-INF, INF]
+
+
+@pytest.mark.parametrize("how", ["amax", "amin"])
+@pytest.mark.parametrize(
+    "values", [[NAN, 1.0, 2.0, 3.0], [1.0, 1.0, NAN, 3.0], [NAN, 3.0, NAN, 3.0]]
+)
+def test_gradient_of_scattered_extremes_of_nan(values, how, device):
+    def run(lib, where):
+        x = lib.tensor(values[:2], device=where, requires_grad=True)
+        src = lib.tensor(values[2:], device=where, requires_grad=True)
+        x.scatter_reduce(0, lib.tensor([0, 1], device=where), src, how).sum().backward()
+        return x.grad.tolist(), src.grad.tolist()
+
+    np.testing.assert_allclose(*both(device, run))
+
+
+def test_gradients_of_many_equal_half_numbers(device):
+    """More than float16 can count."""
+    n = 70000
+    x = rg.zeros(n, dtype=rg.float16, device=device, requires_grad=True)
+    eight = rg.tensor(8.0, dtype=rg.float16, device=device)
+    x.amax().backward(eight)
+    assert x.grad.dtype == rg.float16 and x.grad[0].item() == pytest.approx(8 / n, rel=1e-3)
+    x.grad = None
+    one = rg.zeros(1, dtype=rg.float16, device=device, requires_grad=True)
+    index = rg.zeros(n, dtype=rg.int64, device=device)
+    one.scatter_reduce(0, index, x, "amax").backward(eight.reshape(1))
+    for t in (one, x):
+        assert t.grad.dtype == rg.float16 and t.grad[0].item() == pytest.approx(8 / n, rel=1e-3)

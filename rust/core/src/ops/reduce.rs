@@ -215,7 +215,8 @@ fn extreme_vjp(v: &Vjp) -> Result<crate::autograd::Grads> {
     let (x, y) = (v.x(0), spread(v.y(0), v)?);
     let c = v.call();
     let hit = call(&super::elementwise::eq_or_nan, &[x, &y], &[])?;
-    let attrs = [c.attr(0).clone(), true.into(), x.dtype().into()];
+    // Counted in float32 for half types, which hold few whole numbers.
+    let attrs = [c.attr(0).clone(), true.into(), x.dtype().compute().native().into()];
     let ties = call(&SUM, &[&hit], &attrs)?;
     let share = t::div(&spread(&v.g(0)?, v)?, &ties)?;
     Vjp::only(t::select(&hit, &share, &Tensor::number(Number::Float(0.0))?))

@@ -127,7 +127,8 @@ fn scatter_vjp(v: &Vjp) -> Result<Grads> {
         }
         view::reshape(&src, index.shape())
     };
-    let float = |b: &Tensor| cast::to(b, g.dtype());
+    // Counts of half types are float32's: halves hold few whole numbers.
+    let float = |b: &Tensor| cast::to(b, g.dtype().compute().native());
     let (gx, gs) = match v.call().str(1) {
         "set" => {
             let zero = cast::full(index.shape(), 0.0, g.dtype(), g.device())?;
@@ -155,12 +156,11 @@ fn scatter_vjp(v: &Vjp) -> Result<Grads> {
             (gx, back(Ok(gs))?)
         }
         _ => {
-            // Shared evenly among those that are equal to the result.
+            // Shared evenly among those that are equal to the result; to a NaN none is, and all get NaN.
             let (x, y, src) = (v.x(0), v.y(0), src()?);
             let hit_x = float(&t::eq(x, y)?)?;
             let hit_s = float(&t::eq(&src, &read(y)?)?)?;
             let ties = scatter(&hit_x, dim, index, &hit_s, "sum")?;
-            let ties = t::maximum(&ties, &Tensor::number(Number::Float(1.0))?)?;
             let share = t::div(&g, &ties)?;
             (t::mul(&share, &hit_x)?, back(t::mul(&read(&share)?, &hit_s))?)
         }
