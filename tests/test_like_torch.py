@@ -383,3 +383,11 @@ def test_a_view_made_under_no_grad_is_not_written_to_outside(lib, leaf):
 @BOTH
 def test_bytes_are_counted(lib):
     assert lib.bincount(lib.tensor([1, 2, 1], dtype=lib.uint8)).tolist() == [0, 2, 1]
+
+
+@BOTH
+def test_subtraction_refuses_bool_tensors(lib):
+    mask = lib.tensor([True, False])
+    for f in (lambda: lib.ones(2) - mask, lambda: lib.ones(2).sub_(mask), lambda: mask - mask):
+        with pytest.raises((TypeError, RuntimeError), match="bool"):
+            f()

@@ -124,11 +124,16 @@ fn dtypes(call: &Call, row: &Row) -> Result<(DType, DType)> {
     // (Only the ops whose parameter is a number, not those of activations.)
     let float_param = row.class != Class::Compare
         && call.attrs.iter().any(|a| matches!(a, super::Attr::Float(v) if v.is_finite()));
+    // Python numbers beside a mask make it one of numbers (`1 - mask`), tensors do not.
+    let bool_tensors =
+        || operands().any(|t| t.dtype() == DType::Bool) && !operands().any(Tensor::is_wrapped);
     match row.class {
         Class::Float => Ok(if d.is_float() { (d, d) } else { (DType::F32, DType::F32) }),
         Class::Bits if d.is_float() => refuse(d, "it takes integers and bool"),
         Class::Ints if !d.is_int() => refuse(d, "it takes integers"),
-        Class::Number if d == DType::Bool => refuse(d, "cast it first, or use the logical ops"),
+        Class::Number if d == DType::Bool || bool_tensors() => {
+            refuse(DType::Bool, "cast it first, or use the logical ops: ~ inverts a mask")
+        }
         Class::Compare => Ok((d, DType::Bool)),
         _ if d.is_float() || row.int_text.is_some() || row.class == Class::Masked => {
             Ok(if float_param && !d.is_float() { (DType::F32, DType::F32) } else { (d, d) })
