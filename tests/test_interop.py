@@ -184,6 +184,84 @@ def test_an_object_with_a_lying_array_interface():
             rg.from_numpy(Liar(**more))
 
 
+# Other libraries' tensors where ours are expected.
+
+
+class Shared:
+    """A library's tensor that only lends its memory."""
+
+    def __init__(self, values):
+        self.values = np.array(values, np.float32)
+        self.shape, self.ndim = self.values.shape, self.values.ndim
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+
+class Table:
+    """A library's table, which numpy can read."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, np.float32)
+
+
+@pytest.mark.parametrize("make", [torch.tensor, np.float32, Shared, Table])
+@pytest.mark.parametrize("assign", [False, True])
+def test_state_dicts_take_other_libraries_tensors(make, assign):
+    layer = rg.nn.Linear(2, 1)
+    state = {"weight": make([[1.0, 2.0]]), "bias": make([3.0])}
+    layer.load_state_dict(state, assign=assign)
+    assert layer(rg.ones(1, 2)).item() == 6.0 and isinstance(layer.weight, rg.nn.Parameter)
+    layer.load_state_dict({"weight": make([[0.0, 0.0]]), "bias": make([1.0])})
+    with pytest.raises(RuntimeError, match=r"bias: the model has shape \(1,\)"):
+        layer.load_state_dict({**state, "bias": make([3.0, 3.0])})
+    assert layer.bias.item() == 1.0
+
+
+def test_what_a_state_dict_cannot_take_is_named():
+    layer = rg.nn.Linear(2, 1)
+    with pytest.raises(RuntimeError, match=r"weight: .*detach.*\n  bias: .* got NoneType"):
+        layer.load_state_dict({"weight": torch.nn.Linear(2, 1).weight, "bias": None})
+
+
+@pytest.mark.parametrize("make", [torch.tensor, Shared])
+def test_samples_of_other_libraries(make):
+    rows = [(make([1.0, 2.0]), 0), (make([3.0, 4.0]), 1)]
+    [(x, y)] = rg.data.DataLoader(rows, 2)
+    assert x.tolist() == [[1, 2], [3, 4]] and y.tolist() == [0, 1]
+    [single, _] = list(rg.data.DataLoader([row for row, _ in rows], batch_size=None))
+    assert isinstance(single, rg.Tensor) and single.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("make", [torch.tensor, Shared, Table])
+def test_data_and_scores_of_other_libraries(make):
+    assert rg.metrics.mse(make([1.0, 2.0]), make([1.0, 4.0])) == 2.0
+    model = rg.nn.Linear(2, 1)
+    optimizer = rg.optim.SGD(model.parameters(), lr=0.1)
+    trainer = rg.train.Trainer(model, optimizer, rg.nn.MSELoss())
+    x, y = make([[1.0, 2.0], [3.0, 4.0]]), make([[1.0], [2.0]])
+    trainer.fit(x, y, epochs=1, verbose=False)
+    assert trainer.predict((x,)).shape == (2, 1)
+
+
+@pytest.mark.parametrize("other, name", [(torch.ones(2), "torch.Tensor"), (np.ones(2), "ndarray")])
+def test_messages_name_the_library(other, name):
+    for call in (rg.nn.Parameter, lambda x: rg.nn.functional.mse_loss(rg.ones(2), x)):
+        with pytest.raises(TypeError, match=rf"got (numpy\.)?{name}\n  hint: rg\.from_"):
+            call(other)
+
+
+def test_makers_name_the_library():
+    for make in (rg.tensor, rg.as_tensor):
+        with pytest.raises(TypeError, match=r"from a torch\.Tensor (.|\n)*rg\.from_dlpack"):
+            make(torch.ones(2))
+    with pytest.raises(TypeError, match=r"not torch\.Tensor"):
+        rg.exp(torch.ones(2))
+
+
 # DLPack.
 
 

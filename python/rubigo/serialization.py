@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rubigo import _core
+from rubigo._arguments import type_name
 from rubigo._core import Tensor
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _pack(obj: Any, path: str, tensors: dict[str, Tensor], seen: dict[Any, str])
         ]
     hint = "\n  hint: save its state_dict()" if hasattr(obj, "state_dict") else ""
     raise TypeError(
-        f"{where}: cannot save a {type(obj).__name__}; a file holds dicts, lists, tuples, strings, "
+        f"{where}: cannot save a {type_name(obj)}; a file holds dicts, lists, tuples, strings, "
         f"numbers, None and tensors{hint}"
     )
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import rubigo as rg
+from rubigo._arguments import type_name
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Stacks samples along a new first dimension, field by field.
 
-    Tensors and numpy arrays of one shape are stacked; ints become int64, floats float64 and
-    bools bool tensors; strings and bytes stay as they are; mappings, named tuples and sequences
-    are collated member by member, and a tuple's members come as a list.
+    Tensors and arrays of one shape, of other libraries too, are stacked; ints become int64,
+    floats float64 and bools bool tensors; strings and bytes stay as they are; mappings, named
+    tuples and sequences are collated member by member, and a tuple's members come as a list.
 
     Args:
         batch: the samples, all of the same structure.
@@ -32,6 +33,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return rg.stack(list(batch))
     if _is_numeric_array(first):
         return _from_numpy(batch)
+    if _is_foreign_tensor(first):
+        return default_collate([rg.from_dlpack(sample) for sample in batch])
     if isinstance(first, bool | int):
         return rg.tensor(list(batch))
     if isinstance(first, float):
@@ -49,14 +52,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
             raise ValueError(f"samples differ in their number of fields: {sorted(lengths)}")
         return _sequence_like(first, [default_collate(f) for f in zip(*batch, strict=True)])
     raise TypeError(
-        f"cannot collate samples of type {type(first).__name__}: "
+        f"cannot collate samples of type {type_name(first)}: "
         "return tensors, arrays, numbers, strings, or dicts or tuples of them, "
         "or pass your own collate_fn"
     )
 
 
 def default_convert(data: Any) -> Any:
-    """Turns the numpy arrays in one sample into tensors and leaves all else as it is.
+    """Turns arrays, and other libraries' tensors, in one sample into tensors; leaves all else.
 
     A loader with `batch_size=None` applies it to each sample.
 
@@ -66,6 +69,8 @@ def default_convert(data: Any) -> Any:
     """
     if _is_numeric_array(data):
         return rg.as_tensor(data)
+    if _is_foreign_tensor(data):
+        return rg.from_dlpack(data)
     if isinstance(data, Mapping):
         return _mapping_like(data, {key: default_convert(data[key]) for key in data})
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
@@ -75,6 +80,11 @@ def default_convert(data: Any) -> Any:
 
 def _is_numeric_array(value: Any) -> bool:
     return type(value).__module__ == "numpy" and value.dtype.kind in "biuf"
+
+
+def _is_foreign_tensor(value: Any) -> bool:
+    ours = isinstance(value, rg.Tensor) or type(value).__module__ == "numpy"
+    return hasattr(value, "__dlpack__") and not ours
 
 
 def _mapping_like(first: Mapping[Any, Any], fields: dict[Any, Any]) -> Any:

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import rubigo as rg
+from rubigo._arguments import adopted, type_name
 
 
 def as_tensor(values: Any, name: str) -> rg.Tensor:
-    """A tensor as it is, a copy of a numpy array, or the numbers of a (nested) list.
+    """A tensor as it is, a copy of another library's array or tensor, or a list's numbers.
 
     >>> as_tensor([[1, 2]], "x").tolist()
     [[1, 2]]
     """
     if isinstance(values, rg.Tensor):
         return values
-    if type(values).__module__ == "numpy":
-        # A copy, since numpy's views may have negative strides or be read-only.
-        return rg.from_numpy(values.copy())
+    array = adopted(values)
+    if array is not None:
+        return array.clone()
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
         return rg.tensor(list(values))
-    raise TypeError(f"{name} must be a tensor, an array or a list, got {type(values).__name__}")
+    raise TypeError(f"{name} must be a tensor, an array or a list, got {type_name(values)}")
 
 
 def whole(value: Any, name: str, least: int | None = None) -> int:

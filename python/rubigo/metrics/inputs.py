@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import rubigo as rg
@@ -15,7 +16,7 @@ ArrayLike = Any
 def as_tensor(values: ArrayLike, name: str) -> rg.Tensor:
     """The values as a CPU tensor without a gradient."""
     tensor = convert(values, name)
-    if tensor.is_floating_point() and not hasattr(values, "dtype"):
+    if tensor.is_floating_point() and isinstance(values, Sequence):
         # Python's floats have 53 bits; the default dtype has rounded them.
         tensor = rg.tensor(list(values), dtype=rg.float64)
     return tensor.detach().to("cpu")

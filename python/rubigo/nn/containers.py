@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from rubigo._arguments import no_tensor
 from rubigo._core import Tensor
 
 from .module import Layer, Module, indented, shown
@@ -251,7 +252,7 @@ def _parameter(value: Any) -> Any:
         return value
     if isinstance(value, Tensor):
         return Parameter(value)
-    raise TypeError(f"expected a Tensor, got {type(value).__name__}")
+    raise TypeError(f"expected a Tensor, got {no_tensor(value)}")
 
 
 class ParameterList(Module):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import rubigo as rg
+from rubigo._arguments import no_tensor
 from rubigo._core import Tensor
 
 from . import state, trace
@@ -123,7 +124,7 @@ class Module:
         """
         check_name(self, name, BUFFER)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"{name!r} must be a Tensor or None, got {type(tensor).__name__}")
+            raise TypeError(f"{name!r} must be a Tensor or None, got {no_tensor(tensor)}")
         register(self, name, tensor, BUFFER if persistent else HIDDEN_BUFFER)
 
     def register_module(self, name: str, module: Module | None) -> None:

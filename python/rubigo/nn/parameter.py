@@ -3,6 +3,7 @@
 from typing import Any
 
 import rubigo as rg
+from rubigo._arguments import no_tensor
 from rubigo._core import Tensor
 
 
@@ -27,7 +28,7 @@ class Parameter(Tensor):
         if data is None:  # to be filled later
             data = rg.empty(0)
         if not isinstance(data, Tensor):
-            raise TypeError(f"Parameter: expected a Tensor, got {type(data).__name__}")
+            raise TypeError(f"Parameter: expected a Tensor, got {no_tensor(data)}")
         self = super().__new__(cls, data)
         self.requires_grad_(requires_grad)
         return self
@@ -66,7 +67,7 @@ class Buffer(Tensor):
         if data is None:
             data = rg.empty(0)
         if not isinstance(data, Tensor):
-            raise TypeError(f"Buffer: expected a Tensor, got {type(data).__name__}")
+            raise TypeError(f"Buffer: expected a Tensor, got {no_tensor(data)}")
         self = super().__new__(cls, data.detach())
         self.requires_grad_(data.requires_grad)
         self.persistent = persistent

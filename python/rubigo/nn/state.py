@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import rubigo as rg
+from rubigo._arguments import adopted, type_name
 from rubigo._core import Tensor
 
 from .hooks import NO_HOOKS
@@ -106,8 +107,14 @@ def load_own(
             continue
         new = state_dict[key]
         if not isinstance(new, Tensor):
-            errors.append(f"{key}: expected a Tensor, got {type(new).__name__}")
-            continue
+            try:
+                given, new = new, adopted(new)
+            except (BufferError, RuntimeError, TypeError) as error:
+                errors.append(f"{key}: {error}")
+                continue
+            if new is None:
+                errors.append(f"{key}: expected a Tensor, got {type_name(given)}")
+                continue
         if value.dim() == 0 and tuple(new.shape) == (1,):
             new = new[0]  # PyTorch's oldest files know no 0-d tensors
         if tuple(new.shape) != tuple(value.shape):

@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 import rubigo as rg
+from rubigo._arguments import no_tensor
 from rubigo._core import Tensor
 from rubigo.nn.hooks import RemovableHandle
 from rubigo.nn.module import Module
@@ -106,7 +107,7 @@ class Optimizer:
             params = [p for _, p in params]
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, got {type(p).__name__}")
+                raise TypeError(f"optimizer can only optimize Tensors, got {no_tensor(p)}")
             if not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         group["params"] = params

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rubigo as rg
+from rubigo._arguments import type_name
 
 from ..data import DataLoader, Dataset, RandomSampler, TensorDataset
 from ..data.convert import as_tensor
@@ -23,9 +24,8 @@ def is_columns(data: Any) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, rg.Tensor) or (
-        type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0
-    )
+    """Whether it is a tensor, or an array or a tensor of another library, with rows."""
+    return isinstance(value, rg.Tensor) or (hasattr(value, "__dlpack__") and value.ndim > 0)
 
 
 def table(columns: Sequence[Any], dtype: Any) -> TensorDataset:
@@ -93,7 +93,7 @@ def join(parts: list[Any]) -> Any:
         return tuple(join(list(members)) for members in zip(*parts, strict=True))
     if not isinstance(parts[0], rg.Tensor):
         raise TypeError(
-            f"a model's output is a tensor or a tuple of them, got {type(parts[0]).__name__}"
+            f"a model's output is a tensor or a tuple of them, got {type_name(parts[0])}"
         )
     return rg.cat([part.to("cpu") for part in parts])
 

@@ -15,6 +15,7 @@ from os import PathLike
 from typing import Any, cast
 
 import rubigo as rg
+from rubigo._arguments import type_name
 
 from ..data.convert import whole
 from ..data.sampler import draw_seed, mix_seed
@@ -442,7 +443,7 @@ def _check_schedules(callbacks: Iterable[Callback], optimizer: Any) -> None:
 
 def _one_number(loss: Any) -> rg.Tensor:
     if not isinstance(loss, rg.Tensor):
-        raise TypeError(f"the loss must be a Tensor of one number, got {type(loss).__name__}")
+        raise TypeError(f"the loss must be a Tensor of one number, got {type_name(loss)}")
     if loss.ndim != 0:
         raise ValueError(f"the loss must be one number, got shape {tuple(loss.shape)}: average it")
     return loss

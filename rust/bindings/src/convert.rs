@@ -409,9 +409,10 @@ fn unsigned(v: u64) -> Number {
 
 fn not_a_number(object: &Bound<'_, PyAny>, path: &[usize]) -> PyResult<PyErr> {
     let at: String = path.iter().map(|i| format!("[{i}]")).collect();
+    let hint = if object.hasattr("__dlpack__")? { "\n  hint: rg.from_dlpack(x)" } else { "" };
     Ok(PyTypeError::new_err(format!(
-        "cannot make a tensor from a {} (at data{at})",
-        object.get_type().name()?
+        "cannot make a tensor from a {} (at data{at}){hint}",
+        object.get_type().fully_qualified_name()?
     )))
 }
 

@@ -335,7 +335,7 @@ fn parse(op: &OpDef, sig: &Signature, given: &Given) -> PyResult<Parsed> {
                         "{}(): argument '{}' must be a Tensor, not {}",
                         op.name,
                         param.name,
-                        v.get_type().name()?
+                        v.get_type().fully_qualified_name()?
                     )));
                 }
             },
