@@ -34,13 +34,21 @@ def terminal_width() -> int:
     return found if "COLUMNS" not in os.environ and found else shutil.get_terminal_size().columns
 
 
-def fields(logs: dict[str, float]) -> list[str]:
-    """One text per value, seconds last.
+def fields(logs: dict[str, float], paired: bool = False) -> list[str]:
+    """One text per value, seconds last; validation's values behind training's if paired.
 
     >>> fields({"loss": 0.51234, "lr": 0.001, "seconds": 1.23})
     ['loss 0.5123', 'lr 0.001', '1.2 s']
+    >>> fields({"loss": 0.5, "val_loss": 0.6}, paired=True)
+    ['loss 0.5 val 0.6']
     """
-    parts = [f"{name} {value:.4g}" for name, value in logs.items() if name != "seconds"]
+    parts = []
+    for name, value in logs.items():
+        told = paired and name.startswith("val_") and name.removeprefix("val_") in logs
+        if name == "seconds" or told:
+            continue
+        behind = f" val {logs[f'val_{name}']:.4g}" if paired and f"val_{name}" in logs else ""
+        parts.append(f"{name} {value:.4g}{behind}")
     if "seconds" in logs:
         parts.append(f"{logs['seconds']:.1f} s")
     return parts
@@ -109,8 +117,9 @@ class EpochLines(Callback):
 class ProgressBar(Callback):
     """A bar with the loss and metrics so far that rewrites its line, at most ten times a second.
 
-    What does not fit into the terminal's width is left out, and the line that stays at the end
-    of an epoch is wrapped; no number is ever cut.
+    What does not fit into the terminal's width is left out; no number is ever cut. The line that
+    stays at the end of an epoch is shortened, first by the names of validation's values, then by
+    the learning rate, and wrapped where that is not enough.
 
     Args:
         epochs: how many there will be.
@@ -146,7 +155,11 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, float]) -> None:
         width = terminal_width() - 1
-        lines = wrapped([f"epoch {trainer.epoch}/{self.epochs}", *fields(logs)], width).split("\n")
+        brief = {name: value for name, value in logs.items() if name != "lr"}
+        head = f"epoch {trainer.epoch}/{self.epochs}"
+        forms = [fields(logs), fields(logs, paired=True), fields(brief, paired=True)]
+        fits = (form for form in forms if len("  ".join([head, *form])) <= width)
+        lines = wrapped([head, *next(fits, forms[0])], width).split("\n")
         self._write("\n".join([f"{lines[0]:<{width}}", *lines[1:]]))
         self._end_line()
 
