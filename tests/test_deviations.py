@@ -310,6 +310,22 @@ def test_no_out():
 def test_numbers_as_operands():
     assert rg.maximum(rg.tensor([1.0, 3.0]), 2).tolist() == [2.0, 3.0]
     assert rg.ones(2).add(np.ones(2)).tolist() == [2.0, 2.0]
+    x, array = rg.ones(2), np.ones(2, np.float32)
+    assert rg.exp(0.0).item() == 1.0 and rg.add(array, x).equal(x + array)
+    assert F.relu(array).equal(x) and rg.matmul(x, array).item() == 2.0
+    layer = nn.Linear(2, 3)
+    assert layer(array).equal(layer(x))
+    refused = [
+        *(lambda f=f: f([1.0, 2.0]) for f in (rg.exp, rg.sum, x.add, F.relu, layer, nn.Sigmoid())),
+        *(lambda f=f: f([[1], [2]]) for f in (rg.cat, rg.stack)),
+        *(lambda f=f: f([array, array]) for f in (rg.cat, rg.stack)),
+        *(lambda f=f: f(x, array) for f in (F.mse_loss, F.l1_loss, rg.allclose, rg.equal)),
+        lambda: x + [1.0, 2.0],
+        lambda: F.layer_norm(array, (2,)),
+    ]
+    for call in refused:
+        with pytest.raises(TypeError):
+            call()
 
 
 def test_uint8_logic():
