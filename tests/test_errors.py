@@ -536,3 +536,63 @@ def test_mistakes_with_files_and_lists_have_a_way_out(tmp_path):
         model.load_state_dict("a.safetensors")
     with pytest.raises(TypeError, match=r"got list\n  hint: unpack the list: Sequential\(\*"):
         nn.Sequential([nn.Linear(2, 2)])
+
+
+def test_classes_and_functions_where_objects_are_meant():
+    model = nn.Linear(1, 1)
+    with pytest.raises(TypeError, match="got the class Adam"):
+        rg.train.Trainer(model, optim.Adam, nn.MSELoss())
+    with pytest.raises(TypeError, match="got the class MSELoss"):
+        rg.train.Trainer(model, optim.Adam(model.parameters()), nn.MSELoss)
+    with pytest.raises(TypeError, match=r"got the class ReLU\n  hint: make one with ReLU\(\)"):
+        nn.Sequential(nn.ReLU)
+    with pytest.raises(TypeError, match=r"got function\n  hint: .*nn\.ReLU\(\)"):
+        nn.Sequential(nn.Linear(1, 1), F.relu)
+
+
+def test_numbers_in_the_place_of_tensors():
+    best = rg.max(3, -1)
+    assert best.values.item() == 3 and best.indices.item() == 0
+    with pytest.raises(TypeError, match="pairwise_distance: expected a Tensor, got float"):
+        F.pairwise_distance(3.0, 1.0)
+    for index in (2.5, 5):
+        with pytest.raises(IndexError, match="ind"):
+            F.embedding(index, rg.ones(2, 3))
+
+
+def test_labels_given_as_floats():
+    labels = rg.tensor([0.0, 2.0, 1.0])
+    with pytest.raises(ValueError, match=r"preds\.long\(\)"):
+        metrics.accuracy(labels, labels.long())
+    with pytest.raises(ValueError, match="sigmoid"):
+        metrics.accuracy(rg.tensor([0.5, 2.5]), rg.tensor([0, 1]))
+
+
+def test_summaries_of_other_than_float_shapes():
+    with pytest.raises(TypeError, match=r"pass x\.shape, \(4, 8\)"):
+        rg.train.summary(nn.Linear(8, 1), rg.ones(4, 8))
+    with pytest.raises(IndexError) as caught:
+        rg.train.summary(nn.Embedding(2, 1), (4, 8))
+    assert "dtype=rg.int64" in caught.value.__notes__[-1]
+
+
+def test_messages_print_few_digits():
+    with pytest.raises(RuntimeError, match=r"from -1\.004 to 0\.5\n"):
+        F.binary_cross_entropy(rg.tensor([-1.0042164, 0.5]), rg.ones(2))
+
+
+def test_an_op_is_named_once():
+    x = rg.ones(2)
+    for call in (
+        lambda: x.masked_fill(x, 1.0),
+        lambda: rg.stack([x, rg.ones(3)]),
+        lambda: x.split([1, 2]),
+    ):
+        with pytest.raises(RuntimeError) as caught:
+            call()
+        assert len(re.findall("masked_fill|stack|split", str(caught.value))) == 1, caught.value
+
+
+def test_sizes_beyond_64_bits():
+    with pytest.raises(OverflowError, match="does not fit in 64 bits"):
+        rg.ones(10**20)

@@ -29,6 +29,15 @@ def type_name(value: Any) -> str:
     return kind.__qualname__ if ours else f"{package}.{kind.__qualname__}"
 
 
+def given(value: Any) -> str:
+    """What stands where an object is expected: its type, or that it is a class itself.
+
+    >>> given(1), given(int)
+    ('int', 'the class int')
+    """
+    return f"the class {value.__name__}" if isinstance(value, type) else type_name(value)
+
+
 def no_tensor(value: Any) -> str:
     """What was given in the place of a tensor, and how to make one of it."""
     hint = ""

@@ -117,11 +117,11 @@ def _best(name: str, result: Callable[[Tensor, Tensor], Any]) -> Any:
         if dim is None:
             return full(input)
         where = index(input, dim, True)
-        values = _core.gather(input, dim, where) if input.ndim else input.clone()
-        if not keepdim and input.ndim:
+        if where.ndim == 0:
+            return result(full(input), where)
+        values = _core.gather(input, dim, where)
+        if not keepdim:
             values, where = values.squeeze(dim), where.squeeze(dim)
-        elif not input.ndim:
-            where = where.reshape(())
         return result(values, where)
 
     best.__name__ = best.__qualname__ = name

@@ -300,7 +300,7 @@ def _check_probabilities(what: str, values: Tensor, hint: str) -> None:
     if not (low >= 0.0 and high <= 1.0):
         raise RuntimeError(
             f"binary_cross_entropy: all elements of {what} should be between 0 and 1, "
-            f"got values from {low} to {high}\n  hint: {hint}"
+            f"got values from {low:.4g} to {high:.4g}\n  hint: {hint}"
         )
 
 

@@ -113,8 +113,10 @@ def _limit_rows(index: Tensor, weight: Tensor, max_norm: float, norm_type: float
 
 def _misplaced(input: Tensor, rows: int, error: IndexError) -> IndexError:
     """Says which index is wrong, where."""
+    if not isinstance(input, Tensor) or input.is_floating_point():
+        return error
     wrong = ((input < 0) | (input >= rows)).nonzero().tolist()
-    if not wrong or input.is_floating_point():
+    if not wrong:
         return error
     place = tuple(wrong[0])
     return IndexError(
@@ -182,6 +184,7 @@ def pairwise_distance(
         >>> round(d.item(), 3)
         2.0
     """
+    check_tensors("pairwise_distance", x1, x2)
     gap = x1 - x2 + eps
     return _norm("pairwise_distance", wide(gap), p, -1, keepdim).to(gap.dtype)
 

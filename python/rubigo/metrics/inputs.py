@@ -211,12 +211,11 @@ def sample_weights(values: ArrayLike | None, samples: int) -> rg.Tensor:
 
 
 def probability(values: rg.Tensor) -> rg.Tensor:
-    refuse(
-        ~((values >= 0) & (values <= 1)),
-        values,
-        "preds",
-        "a probability lies in [0, 1]; turn logits into probabilities by sigmoid or softmax",
-    )
+    wrong = ~((values >= 0) & (values <= 1))
+    advice = "turn logits into probabilities by sigmoid or softmax"
+    if bool(wrong.any()) and bool((values == values.floor()).all()):
+        advice = "give labels as integers: preds.long()"
+    refuse(wrong, values, "preds", f"a probability lies in [0, 1]; {advice}")
     return values
 
 

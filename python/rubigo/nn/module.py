@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import rubigo as rg
-from rubigo._arguments import no_tensor
+from rubigo._arguments import given, no_tensor
 from rubigo._core import Tensor
 
 from . import state, trace
@@ -130,17 +130,15 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Adds a child module; same as `add_module`."""
         check_name(self, name, MODULE)
-        if isinstance(module, type):
-            made = module.__name__
-            raise TypeError(
-                f"{name!r} must be a Module or None, got the class {made}\n"
-                f"  hint: make one with {made}()"
-            )
         if module is not None and not isinstance(module, Module):
-            hint = (
-                "\n  hint: unpack the list: Sequential(*layers)" if isinstance(module, list) else ""
-            )
-            raise TypeError(f"{name!r} must be a Module or None, got {type(module).__name__}{hint}")
+            hint = ""
+            if isinstance(module, type):
+                hint = f"\n  hint: make one with {module.__name__}()"
+            elif isinstance(module, list):
+                hint = "\n  hint: unpack the list: Sequential(*layers)"
+            elif callable(module):
+                hint = "\n  hint: use a layer that calls it, as nn.ReLU() calls F.relu"
+            raise TypeError(f"{name!r} must be a Module or None, got {given(module)}{hint}")
         register(self, name, module, MODULE)
 
     add_module = register_module

@@ -58,6 +58,10 @@ def summary(model: Any, input_shape: Sequence[int], *, dtype: Any = None) -> Sum
     1 (ReLU)    (1, 8)                 0
     40 parameters, 40 of them trainable
     """
+    if isinstance(input_shape, rg.Tensor):
+        raise TypeError(
+            f"input_shape is a shape, got a Tensor: pass x.shape, {tuple(input_shape.shape)}"
+        )
     leaves = {
         id(module): (path or "model", module)
         for path, module in model.named_modules()
@@ -77,6 +81,10 @@ def summary(model: Any, input_shape: Sequence[int], *, dtype: Any = None) -> Sum
     try:
         with rg.no_grad():
             model(x)
+    except IndexError as error:
+        if dtype is None:
+            error.add_note("summary ran it on float32; for indices pass dtype=rg.int64")
+        raise
     finally:
         for hook in hooks:
             hook.remove()

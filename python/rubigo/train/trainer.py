@@ -15,7 +15,7 @@ from os import PathLike
 from typing import Any, cast
 
 import rubigo as rg
-from rubigo._arguments import type_name
+from rubigo._arguments import given, type_name
 
 from ..data.convert import whole
 from ..data.sampler import draw_seed, mix_seed
@@ -413,12 +413,12 @@ class Trainer:
 def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
     """What is wrong here would be an odd error in the first batch, or training of nothing."""
     if isinstance(optimizer, type) or not hasattr(optimizer, "param_groups"):
-        got = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
         raise TypeError(
-            f"optimizer is an object such as rg.optim.Adam(model.parameters()), got {got}"
+            "optimizer is an object such as rg.optim.Adam(model.parameters()), got "
+            f"{given(optimizer)}"
         )
     if isinstance(loss, type) or not callable(loss):
-        got = loss.__name__ if isinstance(loss, type) else repr(loss)
+        got = given(loss) if isinstance(loss, type) else repr(loss)
         raise TypeError(
             f"loss is a function of (output, target), such as nn.CrossEntropyLoss(), got {got}"
         )

@@ -100,7 +100,12 @@ pub fn int(object: &Bound<'_, PyAny>) -> PyResult<i64> {
             "only integer tensors of one element convert to an index",
         ));
     }
-    object.extract::<i64>()
+    object.extract::<i64>().map_err(|e| {
+        if e.is_instance_of::<PyOverflowError>(object.py()) {
+            return PyOverflowError::new_err("the integer does not fit in 64 bits");
+        }
+        e
+    })
 }
 
 pub fn float(object: &Bound<'_, PyAny>) -> PyResult<f64> {

@@ -129,29 +129,24 @@ pub fn stack(tensors: &[Tensor], dim: usize) -> Result<Tensor> {
     cat(&wide?, dim)
 }
 
-pub static STACK: OpDef = OpDef::composed(
-    "stack",
-    CAT_SIG,
-    "Tensors of one shape joined along a new dimension",
-    |c| {
+pub static STACK: OpDef =
+    OpDef::composed("stack", CAT_SIG, "Tensors of one shape joined along a new dimension", |c| {
         let list: Vec<Tensor> = c.tensors().cloned().collect();
         let Some(first) = list.first() else {
-            return Err(Error::runtime("stack expects a non-empty list of Tensors"));
+            return Err(Error::runtime("expected a non-empty list of Tensors"));
         };
-        if let Some((i, other)) =
-            list.iter().enumerate().find(|(_, t)| t.shape() != first.shape())
+        if let Some((i, other)) = list.iter().enumerate().find(|(_, t)| t.shape() != first.shape())
         {
             return Err(Error::shape(format!(
-                "stack expects each tensor to be equal size, but got {} at entry 0 and {} at entry {i}",
+                "expected tensors of one size, but got {} at entry 0 and {} at entry {i}",
                 show(first.shape()),
                 show(other.shape())
             )));
         }
         let dim = wrap_dim(c.int(0), first.ndim() + 1)?;
         Ok(smallvec![stack(&list, dim)?])
-    },
-)
-.bind(Bind::FUNCTION);
+    })
+    .bind(Bind::FUNCTION);
 
 /// The tensors with at least `rank` dimensions, new ones in front.
 fn raised(c: &Call, rank: usize) -> Result<Vec<Tensor>> {
@@ -209,7 +204,7 @@ fn with_sizes(x: &Tensor, dim: usize, n: usize, sizes: &[i64]) -> Result<Outs> {
     let total: i64 = sizes.iter().fold(0, |a, &s| a.saturating_add(s));
     if sizes.iter().any(|&s| s < 0) || total != n as i64 {
         return Err(Error::runtime(format!(
-            "split_with_sizes expects non-negative sizes that sum to {n} (the size of dimension {dim}), \
+            "expected non-negative sizes that sum to {n} (the size of dimension {dim}), \
              got {sizes:?}"
         )));
     }

@@ -115,15 +115,12 @@ pub static ARGWHERE: OpDef = OpDef::composed(
     |c| one(call(&NONZERO, &[c.x(0)], &[false.into()])),
 );
 
-fn check_mask(mask: &Tensor, what: &str) -> Result<()> {
+fn check_mask(mask: &Tensor) -> Result<()> {
     if mask.dtype() == DType::Bool {
         return Ok(());
     }
-    Err(Error::runtime(format!(
-        "{what} expected a BoolTensor for mask, got {}",
-        mask.dtype().name()
-    ))
-    .hint("compare first, or cast with mask.bool()"))
+    Err(Error::runtime(format!("expected a BoolTensor for mask, got {}", mask.dtype().name()))
+        .hint("compare first, or cast with mask.bool()"))
 }
 
 pub static MASKED_FILL: OpDef = OpDef::composed(
@@ -132,10 +129,10 @@ pub static MASKED_FILL: OpDef = OpDef::composed(
     "The input with a value where the mask holds",
     |c| {
         let (x, mask, value) = (c.x(0), c.x(1), c.x(2));
-        check_mask(mask, "masked_fill")?;
+        check_mask(mask)?;
         if value.ndim() != 0 {
             return Err(Error::runtime(format!(
-                "masked_fill only supports a 0-dimensional value tensor, but got one with {} dimension(s)",
+                "value must be a 0-dimensional tensor, got one with {} dimension(s)",
                 value.ndim()
             )));
         }
@@ -156,7 +153,7 @@ pub static MASKED_SELECT: OpDef = OpDef::composed(
     "The elements where the mask holds, in row-major order",
     |c| {
         let (x, mask) = (c.x(0), c.x(1));
-        check_mask(mask, "masked_select")?;
+        check_mask(mask)?;
         let shape = broadcast(x.shape(), mask.shape())?;
         let flat = |t: &Tensor| view::reshape(&view::expand(t, &shape)?, &[shape.iter().product()]);
         let at = positions(&view::expand(mask, &shape)?)?;
@@ -170,7 +167,7 @@ pub static MASKED_SCATTER: OpDef = OpDef::composed(
     "The input with the elements of source, in order, where the mask holds",
     |c| {
         let (x, mask, source) = (c.x(0), c.x(1), c.x(2));
-        check_mask(mask, "masked_scatter")?;
+        check_mask(mask)?;
         let shape = broadcast(x.shape(), mask.shape())?;
         let n = shape.iter().product::<usize>();
         let at = positions(&view::expand(mask, &shape)?)?;
