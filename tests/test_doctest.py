@@ -104,6 +104,35 @@ def test_every_argument_is_explained(module):
     assert not lacking
 
 
+def members(holder):
+    """The public names of the package, a module or a class, and what they stand for."""
+    names = vars(holder) if isinstance(holder, type) else getattr(holder, "__all__", dir(holder))
+    for name in names:
+        value = getattr(holder, name)
+        home = getattr(value, "__module__", None) or "rubigo"
+        if not name.startswith("_") and home.partition(".")[0] == "rubigo":
+            yield name, value
+
+
+def without_text(holder, seen):
+    """The paths of the public functions, classes, methods and properties without a docstring."""
+    for name, value in members(holder):
+        described = callable(value) or isinstance(value, property)
+        described |= isinstance(holder, type) and inspect.isgetsetdescriptor(value)
+        if described and not inspect.getdoc(value):
+            yield f"{holder.__name__}.{name}"
+        ours = inspect.ismodule(value) and value.__name__.startswith("rubigo.")
+        if (ours or isinstance(value, type)) and value not in seen:
+            seen.add(value)
+            yield from without_text(value, seen)
+
+
+def test_everything_public_has_a_docstring():
+    seen = set()
+    lacking = sorted(without_text(rg, seen))
+    assert len(seen) > 100 and not lacking
+
+
 def test_the_readme_runs():
     import pathlib
     import re

@@ -296,6 +296,11 @@ def _format(self: Tensor, spec: str) -> str:
     return format(repr(self), spec) if not spec else object.__format__(self, spec)
 
 
+def _is_cpu(self: Tensor) -> bool:
+    """Whether the elements are on the CPU."""
+    return self.device.type == "cpu"
+
+
 def methods() -> dict[str, Any]:
     """All these by the names that they get."""
     found: dict[str, Any] = {
@@ -304,7 +309,7 @@ def methods() -> dict[str, Any]:
         "prelu": prelu, "where": _where_method, "ndimension": ndimension, "view_as": view_as,
         "reshape_as": reshape_as, "expand_as": expand_as, "new_tensor": new_tensor,
         "as_subclass": as_subclass,
-        "is_cuda": False, "is_cpu": property(lambda self: self.device.type == "cpu"),
+        "is_cuda": False, "is_cpu": property(_is_cpu),
         "__array__": _array, "__array_wrap__": _array_wrap, "__array_priority__": 1000,
         "__dlpack__": _dlpack, "__dlpack_device__": _dlpack_device, "__iter__": _iterate,
         "__copy__": _copy, "__deepcopy__": _deepcopy, "__repr__": _repr, "__format__": _format,

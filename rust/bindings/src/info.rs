@@ -20,6 +20,7 @@ fn result_type(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> Py
     crate::types::dtype_object(py, d)
 }
 
+/// How many CPU threads operations use.
 #[pyfunction]
 fn get_num_threads() -> usize {
     threads::num_threads()

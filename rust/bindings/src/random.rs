@@ -101,14 +101,17 @@ impl PyGenerator {
         seed
     }
 
+    /// The seed it was last given.
     fn initial_seed(&self) -> u64 {
         self.with(|g| g.seed)
     }
 
+    /// Its state as a tensor of bytes, for `set_state`.
     fn get_state(&self) -> PyResult<PyTensor> {
         state_tensor(self.with(|g| g.get_state()))
     }
 
+    /// Goes on from a state that `get_state` gave, and returns the generator.
     fn set_state<'py>(
         slf: &Bound<'py, Self>,
         new_state: &Bound<'_, PyTensor>,
@@ -118,6 +121,7 @@ impl PyGenerator {
         Ok(slf.clone())
     }
 
+    /// The CPU: the numbers are the same on all devices.
     #[getter]
     fn device(&self) -> crate::types::PyDevice {
         crate::types::PyDevice(Device::Cpu)
@@ -160,16 +164,19 @@ fn swap_thread_generator(generator: Option<&Bound<'_, PyGenerator>>) -> Option<P
     rng::swap_own(new).map(PyGenerator::own)
 }
 
+/// The seed that the default generator was last given.
 #[pyfunction]
 fn initial_seed() -> u64 {
     rng::with_default(|g| g.seed)
 }
 
+/// The state of the default generator as a tensor of bytes, for `set_rng_state`.
 #[pyfunction]
 fn get_rng_state() -> PyResult<PyTensor> {
     state_tensor(rng::with_default(|g| g.get_state()))
 }
 
+/// Lets the default generator go on from a state that `get_rng_state` gave.
 #[pyfunction]
 fn set_rng_state(new_state: &Bound<'_, PyTensor>) -> PyResult<()> {
     let bytes = state_bytes(new_state)?;

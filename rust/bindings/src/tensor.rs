@@ -88,79 +88,96 @@ impl PyTensor {
         Ok(Self::new(t))
     }
 
+    /// The sizes, as a tuple.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.tensor().shape())
     }
 
+    /// The type of the elements.
     #[getter]
     fn dtype(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         dtype_object(py, self.tensor().dtype())
     }
 
+    /// Where the elements are: the CPU or the GPU.
     #[getter]
     fn device(&self) -> PyDevice {
         PyDevice(self.tensor().device())
     }
 
+    /// The number of dimensions; `dim()` is the same.
     #[getter]
     fn ndim(&self) -> usize {
         self.tensor().ndim()
     }
 
+    /// The number of dimensions.
     fn dim(&self) -> usize {
         self.tensor().ndim()
     }
 
+    /// The number of elements.
     fn numel(&self) -> usize {
         self.tensor().numel()
     }
 
+    /// The number of elements; `numel()` is the same.
     fn nelement(&self) -> usize {
         self.tensor().numel()
     }
 
+    /// Bytes of one element.
     #[getter]
     fn itemsize(&self) -> usize {
         self.tensor().dtype().size()
     }
 
+    /// Bytes of one element.
     fn element_size(&self) -> usize {
         self.tensor().dtype().size()
     }
 
+    /// Bytes of all elements, without what lies between those of a view.
     #[getter]
     fn nbytes(&self) -> usize {
         let t = self.tensor();
         t.numel() * t.dtype().size()
     }
 
+    /// The sizes as a tuple, or that of dimension `dim`.
     #[pyo3(signature = (dim = None))]
     fn size(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
         pick(py, self.tensor().shape(), dim)
     }
 
+    /// Steps in memory, in elements, to the next element of each dimension, or of `dim`.
     #[pyo3(signature = (dim = None))]
     fn stride(&self, py: Python<'_>, dim: Option<i64>) -> PyResult<Py<PyAny>> {
         pick(py, self.tensor().strides(), dim)
     }
 
+    /// Where in its memory the first element lies, in elements.
     fn storage_offset(&self) -> usize {
         self.tensor().layout().offset
     }
 
+    /// Whether the elements lie in memory row by row, without gaps.
     fn is_contiguous(&self) -> bool {
         self.tensor().is_contiguous()
     }
 
+    /// Whether the dtype is one of the float types.
     fn is_floating_point(&self) -> bool {
         self.tensor().dtype().is_float()
     }
 
+    /// Whether the elements are complex numbers: never, there are none.
     fn is_complex(&self) -> bool {
         false
     }
 
+    /// The address of the first element; a `TypeError` on the GPU.
     fn data_ptr(&self) -> PyResult<usize> {
         let t = self.tensor();
         if t.device() != rubigo_core::Device::Cpu {
@@ -180,6 +197,7 @@ impl PyTensor {
         self.tensor().base().map(|t| wrap(py, t)).transpose()
     }
 
+    /// Whether both are the same view of the same memory.
     fn is_set_to(&self, other: &Self) -> bool {
         let (a, b) = (self.tensor(), other.tensor());
         a.same_storage(&b) && a.layout() == b.layout()
@@ -214,6 +232,7 @@ impl PyTensor {
         self.tensor().same_storage(&other.tensor())
     }
 
+    /// All dimensions in reverse order, over the same memory.
     #[getter(T)]
     fn transposed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
@@ -221,6 +240,7 @@ impl PyTensor {
         run(py, &view::PERMUTE, &[&t], &[dims[..].into()])
     }
 
+    /// The last two dimensions exchanged, over the same memory.
     #[getter(mT)]
     fn matrix_transposed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
@@ -233,6 +253,7 @@ impl PyTensor {
         run(py, &view::TRANSPOSE, &[&t], &[(-2i64).into(), (-1i64).into()])
     }
 
+    /// The only element as a Python number; waits for a GPU.
     fn item(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
         convert::number_to_py(py, convert::item(py, &t)?)
@@ -243,10 +264,12 @@ impl PyTensor {
         crate::lists::of(py, &self.tensor())
     }
 
+    /// The same memory without the history: no gradient flows through the result.
     fn detach(&self) -> Self {
         Self::new(self.tensor().detach())
     }
 
+    /// The tensor itself if it is contiguous, a contiguous copy otherwise.
     fn contiguous(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let t = self.tensor();
         let out = detached(py, &[Some(t.clone())], || cast::contiguous(&t))?;
@@ -304,6 +327,7 @@ impl PyTensor {
 
     // Autograd.
 
+    /// Whether operations on it are recorded, so that `backward()` can fill its `grad`.
     #[getter]
     fn requires_grad(&self) -> bool {
         self.tensor().requires_grad()
@@ -314,6 +338,7 @@ impl PyTensor {
         self.tensor().set_requires_grad(on).py()
     }
 
+    /// Sets `requires_grad`, and returns the tensor.
     #[pyo3(signature = (requires_grad = true))]
     fn requires_grad_<'py>(
         slf: &Bound<'py, Self>,
@@ -323,16 +348,19 @@ impl PyTensor {
         Ok(slf.clone())
     }
 
+    /// Cuts the history off in place, and returns the tensor, a leaf from then on.
     fn detach_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         slf.get().tensor().cut_off().py()?;
         Ok(slf.clone())
     }
 
+    /// Whether it was made by the user, not by a recorded operation.
     #[getter]
     fn is_leaf(&self) -> bool {
         self.tensor().is_leaf()
     }
 
+    /// The gradient that `backward()` summed up; None before. Assigning None drops it.
     #[getter]
     fn grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let t = self.tensor();
@@ -356,6 +384,7 @@ impl PyTensor {
         self.tensor().set_grad(grad.map(|g| g.get().tensor())).py()
     }
 
+    /// The same memory without the history; assigning replaces the memory of the variable.
     #[getter]
     fn data(&self) -> Self {
         Self::new(self.tensor().detach())
@@ -382,15 +411,21 @@ impl PyTensor {
         Ok(())
     }
 
+    /// The node of the graph that this tensor is the result of; None for leaves.
     #[getter]
     fn grad_fn(&self) -> Option<crate::autograd::PyNode> {
         self.tensor().grad_fn().map(crate::autograd::PyNode::new)
     }
 
+    /// Keeps the gradient of a tensor that is no leaf in its `grad`.
     fn retain_grad(&self) -> PyResult<()> {
         self.tensor().retain_grad().py()
     }
 
+    /// Adds the gradients of this tensor to the `grad` of the leaves it was computed from.
+    ///
+    /// `gradient` is that of this tensor, needed unless it has one element. `retain_graph` keeps what a second
+    /// call needs, `create_graph` records the gradients themselves, `inputs` names the only tensors to fill.
     #[pyo3(signature = (gradient = None, retain_graph = None, create_graph = false, inputs = None))]
     fn backward(
         slf: &Bound<'_, Self>,
@@ -427,6 +462,9 @@ impl PyTensor {
         )
     }
 
+    /// Calls `hook(grad)` when the gradient is known; what it returns, unless None, takes its place.
+    ///
+    /// The handle's `remove()` ends that.
     fn register_hook(
         slf: &Bound<'_, Self>,
         hook: Py<PyAny>,
@@ -434,6 +472,9 @@ impl PyTensor {
         crate::autograd::register_hook(slf, hook)
     }
 
+    /// Calls `hook(tensor)` once the `grad` of this leaf has been added to.
+    ///
+    /// The handle's `remove()` ends that.
     fn register_post_accumulate_grad_hook(
         slf: &Bound<'_, Self>,
         hook: Py<PyAny>,

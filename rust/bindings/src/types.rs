@@ -46,16 +46,19 @@ impl PyDType {
         self.0.size()
     }
 
+    /// Whether it is one of the float types.
     #[getter]
     fn is_floating_point(&self) -> bool {
         self.0.is_float()
     }
 
+    /// Whether it holds negative numbers.
     #[getter]
     fn is_signed(&self) -> bool {
         self.0.is_signed()
     }
 
+    /// Whether it holds complex numbers: never, there are none.
     #[getter]
     fn is_complex(&self) -> bool {
         false
@@ -94,11 +97,13 @@ impl PyDevice {
         (py.get_type::<Self>(), (self.0.to_string(),))
     }
 
+    /// "cpu" or "gpu".
     #[getter]
     fn r#type(&self) -> String {
         self.0.to_string()
     }
 
+    /// None: there is one device of each type.
     #[getter]
     fn index(&self) -> Option<usize> {
         None

@@ -59,6 +59,7 @@ class _Factor(LRScheduler):
     """Multiplies all rates by one factor per epoch."""
 
     def factor(self, epoch: int) -> float:
+        """What the rates of the epoch before are multiplied by."""
         raise NotImplementedError(f"{type(self).__name__} has no factor()")
 
     def get_lr(self) -> list[float]:
