@@ -159,8 +159,15 @@ def parse():
     parser.add_argument("--smoke", action="store_true", help="one epoch, to see that it runs")
     parser.add_argument("--classify", type=Path, metavar="MODEL", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.epochs < 1 or options.seeds < 1:
-        parser.error("--epochs and --seeds must be at least 1")
+    threads = 1 if options.threads is None else options.threads
+    if min(options.epochs, options.seeds, threads) < 1:
+        parser.error("--epochs, --seeds and --threads must be at least 1")
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"--out {options.out} is no folder")
+    if options.device == "gpu" and not rg.is_gpu_available():
+        parser.error(f"--device gpu: {rg.gpu.why_not()}")
+    if options.device == "gpu" and rg.gpu.info()["software"]:
+        print(f"the GPU {rg.gpu.info()['name']} is software, far slower than the CPU")
     return options
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,16 +81,18 @@ def test_help_says_what_predict_reads(capsys):
     assert "N x 64 values from 0 to 16" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("kind", ["npy", "csv"])
+@pytest.mark.parametrize("kind", ["npy", "csv", "csv with names"])
 def test_predict_reads_files(trained, tmp_path, kind):
     from sklearn.datasets import load_digits
 
     images = load_digits().images[:20]
-    path = tmp_path / f"images.{kind}"
+    path = tmp_path / f"images.{kind[:3]}"
     if kind == "npy":
         np.save(path, images)
     else:
-        np.savetxt(path, images.reshape(20, 64), delimiter=",", fmt="%g")
+        names = ",".join(f"p{i}" for i in range(64)) if "names" in kind else ""
+        rows = images.reshape(20, 64)
+        np.savetxt(path, rows, delimiter=",", fmt="%g", header=names, comments="")
     out = tmp_path / "labels.csv"
     command = ["predict", str(trained / "model.safetensors"), "--data", str(path)]
     assert main([*command, "--out", str(out)]) == 0
@@ -130,8 +133,12 @@ def test_bad_data_is_one_line_on_stderr(trained, tmp_path, capsys, case):
 
 
 def test_a_file_that_is_no_model(tmp_path, capsys):
-    assert main(["predict", str(tmp_path / "none.safetensors")]) == 1
-    assert "none.safetensors" in capsys.readouterr().err
+    path = tmp_path / "none.safetensors"
+    assert main(["predict", str(path)]) == 1
+    assert capsys.readouterr().err == f"rubigo: cannot read {path}: No such file or directory\n"
+    path.write_text("no model " * 9)
+    assert main(["predict", str(path)]) == 1
+    assert "; hint: the file is damaged" in capsys.readouterr().err
     rg.save({"a": rg.zeros(1)}, tmp_path / "other.safetensors")
     assert main(["predict", str(tmp_path / "other.safetensors")]) == 1
     assert "not a model of the digits recipe" in capsys.readouterr().err
@@ -182,6 +189,15 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_training(
     assert main(["train", "digits", "--smoke", "--out", str(out)]) == 1
     said, err = capsys.readouterr()
     assert said == "" and err.startswith(f"rubigo: {out}: ") and err.count("\n") == 1
+
+
+def test_a_software_gpu_is_announced(gpu, tmp_path, capsys, monkeypatch):
+    def run(*args, **options):
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr("rubigo.train.recipes.digits.run", run)
+    assert main(["train", "digits", "--device", gpu, "--out", str(tmp_path)]) == 1
+    assert ("is software" in capsys.readouterr().err) == rg.gpu.info()["software"]
 
 
 def run_with(command, stdout):
@@ -242,3 +258,13 @@ def test_the_example_runs_and_matches_the_command(trained, tmp_path):
     assert found.keys() == command.keys() and found["runs"] == command["runs"]
     right = round(found["accuracy"] * 360)
     assert f"second process: {right} of 360 held-out digits right" in done.stdout
+
+
+@pytest.mark.parametrize("wrong", [["--threads", "0"], ["--out", __file__], ["--device", "gpu"]])
+def test_the_example_refuses_in_one_line(wrong):
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, *wrong],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "RUBIGO_GPU": "none"},
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "digits.py: error: " + wrong[0] in done.stderr.replace("--epochs, --seeds and ", "")

@@ -50,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, OSError) and error.strerror:
+        # The core's texts hold the path, and the number once more.
+        where = "" if error.filename is None else f"{error.filename}: "
+        return where + error.strerror.removesuffix(f" (os error {error.errno})")
+    text = str(error).replace("\n  hint:", "; hint:")
+    return " ".join(f"{type(error).__name__}: {text}".split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +116,9 @@ def _whole(text: str, least: int, rule: str) -> int:
 def _train(options: argparse.Namespace) -> None:
     from .train.recipes import digits
 
+    if options.device == "gpu" and rg.gpu.info()["software"]:
+        name = rg.gpu.info()["name"]
+        print(f"rubigo: the GPU {name} is software, far slower than the CPU", file=sys.stderr)
     epochs = 1 if options.smoke else options.epochs
     result = digits.run(
         options.out,

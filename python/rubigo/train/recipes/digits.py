@@ -180,8 +180,19 @@ def run(
     }
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_images(path: str | PathLike[str]) -> rg.Tensor:
-    """Images (N, 1, 8, 8) from a .npy or .csv file of N x 64 values from 0 to 16."""
+    """Images (N, 1, 8, 8) from a .npy or .csv file of N x 64 values from 0 to 16.
+
+    A .csv file may begin with a row of names.
+    """
     import numpy as np
 
     if not str(path).endswith((".npy", ".csv")):
@@ -194,7 +205,10 @@ def read_images(path: str | PathLike[str]) -> rg.Tensor:
                 with open(path, "rb") as file:
                     values = np.lib.format.read_array(file, allow_pickle=False)
             else:
-                values = np.loadtxt(path, delimiter=",", ndmin=2)
+                with open(path, encoding="utf-8") as file:
+                    first = file.readline().split(",")
+                names = len(first) > 1 and not any(map(_is_number, first))
+                values = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=int(names))
     except (ValueError, EOFError, UserWarning) as error:
         raise ValueError(f"{path}: {error}") from error
     if values.ndim == 0 or values.shape[0] == 0 or values.size != 64 * values.shape[0]:
