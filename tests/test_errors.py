@@ -1,12 +1,13 @@
 """What a wrong call is told: the right exception, the op or the layer, shapes, the way out."""
 
 import inspect
+import re
 import warnings
 
 import pytest
 
 import rubigo as rg
-from rubigo import nn
+from rubigo import metrics, nn, optim
 
 F = nn.functional
 

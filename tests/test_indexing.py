@@ -446,3 +446,13 @@ def test_writes_of_nothing(dtype, device):
         x.index_fill_(1, nothing, 0)
         x.index_copy_(1, nothing, x[:, :0].clone())
         assert (x == kept).all()
+
+
+@pytest.mark.parametrize("key", [1.0, "a", object(), {}])
+def test_what_is_no_index_raises_as_in_torch(key):
+    torch = pytest.importorskip("torch")
+    with pytest.raises((TypeError, IndexError)) as caught:
+        torch.ones(3)[key]
+    for call in (lambda: rg.ones(3)[key], lambda: rg.ones(3).__setitem__(key, 1.0)):
+        with pytest.raises(caught.type, match="are valid indices"):
+            call()

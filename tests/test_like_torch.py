@@ -156,7 +156,7 @@ def test_named_results_are_pickled_and_print():
     found = rg.tensor([2.0, 1.0]).sort()
     again = pickle.loads(pickle.dumps(found))
     assert again.values.tolist() == [1.0, 2.0] and type(again) is type(found)
-    assert repr(found).startswith("sort(values=tensor([1., 2.])")
+    assert repr(found).startswith("sort(\nvalues=tensor([1., 2.])")
 
 
 @BOTH

@@ -119,6 +119,10 @@ def test_print_options():
             assert repr(big) == text(large), options
         with pytest.raises(ValueError, match="profile"):
             rg.set_printoptions(profile="loud")
+        for option in ("precision", "threshold", "edgeitems", "linewidth"):
+            with pytest.raises(TypeError, match=option):
+                rg.set_printoptions(profile="short", **{option: "x"})
+        assert repr(ours) == text(theirs)
     finally:
         rg.set_printoptions(profile="default")
         torch.set_printoptions(profile="default")
@@ -134,3 +138,9 @@ def test_repr_of_a_device(device):
     where = "" if device == "cpu" else ", device='gpu'"
     assert repr(x) == f"tensor([1.0000, 2.5000]{where})"
     assert repr(rg.device(device)) == f"device(type='{device}')"
+
+
+def test_pairs_print_as_in_torch():
+    ours, theirs = twins([[1.0, 5.0], [4.0, 2.0]])
+    for call in (lambda x: x.max(dim=1), lambda x: x.sort(), lambda x: x.aminmax()):
+        assert repr(call(ours)) == repr(call(theirs)).removeprefix("torch.return_types.")

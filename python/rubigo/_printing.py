@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Literal
 
 from rubigo._core import Tensor
@@ -29,22 +30,22 @@ def set_printoptions(
 
     `profile` is "default", "short" (2 digits, 2 edge items) or "full" (never summarized).
     """
+    from rubigo.data.convert import whole
+
     profiles = {
         "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
         "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
         "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
     }
+    if profile is not None and profile not in profiles:
+        raise ValueError(f"profile must be one of {sorted(profiles)}, got {profile!r}")
+    if threshold is not None and not isinstance(threshold, Real):
+        raise TypeError(f"threshold must be a number, got {threshold!r}")
+    given = {"precision": precision, "edgeitems": edgeitems, "linewidth": linewidth}
+    given = {name: whole(value, name, 0) for name, value in given.items() if value is not None}
     if profile is not None:
-        if profile not in profiles:
-            raise ValueError(f"profile must be one of {sorted(profiles)}, got {profile!r}")
         _options.update(profiles[profile])
-    given = {
-        "precision": precision,
-        "threshold": threshold,
-        "edgeitems": edgeitems,
-        "linewidth": linewidth,
-    }
-    _options.update({k: v for k, v in given.items() if v is not None})
+    _options.update(given if threshold is None else {**given, "threshold": threshold})
     _options["sci_mode"] = sci_mode
 
 

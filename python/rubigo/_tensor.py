@@ -38,11 +38,19 @@ if TYPE_CHECKING:
         ) -> Tensor: ...
 
 
+def _lines(self: Any) -> str:
+    """The text of a named tuple of tensors, each in lines of its own."""
+    parts = ",\n".join(f"{name}={value!r}" for name, value in self._asdict().items())
+    return f"{type(self).__name__}(\n{parts})"
+
+
 class _ValuesIndices(NamedTuple):
     """Values along a dimension, and where they were."""
 
     values: Tensor
     indices: Tensor
+
+    __repr__ = _lines
 
 
 class max_result(_ValuesIndices):
@@ -86,6 +94,8 @@ class aminmax_result(NamedTuple):
 
     min: Tensor
     max: Tensor
+
+    __repr__ = _lines
 
 
 # As they print. The qualified names stay, by which pickle finds the classes.

@@ -38,3 +38,7 @@ __all__ = [
     "load_digits",
     "random_split",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -101,3 +101,7 @@ __all__ = [
     "roc_curve",
     "top_k_accuracy",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -28,3 +28,7 @@ __all__ = [
     "summary",
     "weights_sha256",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -59,11 +59,15 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<Item> {
     if key.is_instance_of::<pyo3::types::PyInt>() {
         return Err(PyIndexError::new_err("the index does not fit 64 bits"));
     }
-    Err(PyTypeError::new_err(format!(
+    let text = format!(
         "only integers, slices (`:`), ellipsis (`...`), None and integer or bool tensors are valid \
          indices, got {}",
         key.get_type().name()?
-    )))
+    );
+    // As in PyTorch, which takes a text for a sequence.
+    let sequence = key.is_instance_of::<pyo3::types::PyString>()
+        || key.is_instance_of::<pyo3::types::PyBytes>();
+    Err(if sequence { PyTypeError::new_err(text) } else { PyIndexError::new_err(text) })
 }
 
 /// What the time depends on: the tensor, and the tensors that index it.
