@@ -162,11 +162,19 @@ def test_a_trainer_refuses_parts_in_the_wrong_place():
     model, other = nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer, loss = optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
     for wrong, kind, text in [
-        ((model, optim.Adam, loss), TypeError, "optimizer is an object such as .* got Adam"),
+        (
+            (model, optim.Adam, loss),
+            TypeError,
+            "optimizer is an object such as .* got the class Adam",
+        ),
         ((model, "adam", loss), TypeError, "optimizer is an object such as .* got str"),
         ((model, loss, optimizer), TypeError, "optimizer is an object such as"),
         ((model, optimizer, "mse"), TypeError, "loss is a function of .* got 'mse'"),
-        ((model, optimizer, nn.MSELoss), TypeError, "loss is a function of .* got MSELoss"),
+        (
+            (model, optimizer, nn.MSELoss),
+            TypeError,
+            "loss is a function of .* got the class MSELoss",
+        ),
         ((other, optimizer, loss), ValueError, "the optimizer has no parameter of the Linear"),
     ]:
         with pytest.raises(kind, match=text):
