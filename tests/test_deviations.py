@@ -730,6 +730,19 @@ def test_files(tmp_path):
             rg.load(tmp_path / "x", **options)
 
 
+def test_tensors_from_elsewhere():
+    class Lent:
+        def __dlpack__(self, **options):
+            return np.ones(2, np.float32).__dlpack__(**options)
+
+    norm = nn.LayerNorm(2, bias=False)
+    for value in (np.zeros(2), Lent()):
+        norm.load_state_dict({"weight": value})
+        assert norm.weight.tolist() == [float(isinstance(value, Lent))] * 2
+    assert data.default_collate([Lent(), Lent()]).equal(rg.ones(2, 2))
+    assert data.default_convert(Lent()).equal(rg.ones(2))
+
+
 # Metrics.
 
 
