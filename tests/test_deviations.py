@@ -394,6 +394,29 @@ def test_gradcheck_options():
             rg.autograd.gradgradcheck(rg.exp, x, **{option: True})
 
 
+def test_products_of_zero_and_infinity():
+    x = rg.tensor([1.0, 0.0, float("inf"), 2.0], requires_grad=True)
+    x.prod().backward()
+    assert x.grad.tolist() == [0.0, float("inf"), 0.0, 0.0]
+    x.grad = None
+    x.cumprod(0).sum().backward()
+    assert np.isnan(x.grad[0].item()) and x.grad[1].item() == float("inf")
+
+
+def test_gradients_outside_the_domain():
+    x = rg.tensor([1.0, 2.0], requires_grad=True)
+    x.var(correction=2).backward()
+    assert x.grad.tolist() == [-float("inf"), float("inf")]
+    (g,) = rg.autograd.grad(rg.logit(x).sum(), x, create_graph=True)
+    (h,) = rg.autograd.grad(g.sum(), x)
+    assert g.isnan()[1] and h.isnan()[1]
+
+
+def test_norm_of_one_element():
+    assert rg.tensor([1e30]).norm().item() == float("inf")
+    assert rg.tensor([1e30], dtype=rg.float64).norm().item() == 1e30
+
+
 def test_hooks_cast():
     x = leaf(1.0)
     x.register_hook(lambda g: g.double())
