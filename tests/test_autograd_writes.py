@@ -135,3 +135,39 @@ def test_second_gradients_through_a_deep_view():
         (h,) = lib.autograd.grad(g.sum(), x)
         found.append([g.tolist(), h.tolist()])
     assert found[0] == found[1]
+
+
+def test_a_view_copied_into_its_own_base(device):
+    """The source's history is the base's new one from then on."""
+
+    def start(values):
+        x = rg.tensor(values, device=device, requires_grad=True)
+        return x, x.clone()
+
+    x, y = start([1.0, 2.0, 3.0])
+    w = y[1:]
+    y[:2] = w
+    (w * rg.tensor([1.0, 10.0], device=device)).sum().backward()
+    assert w.tolist() == [3, 3] and x.grad.tolist() == [0, 0, 11]
+    x, y = start([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    w = y[:, 1:]
+    y[:, :2].copy_(w)
+    w.sum().backward()
+    assert x.grad.tolist() == [[0, 0, 2], [0, 0, 2]]
+    x, y = start([[1.0, 2.0], [3.0, 4.0]])
+    z = y.t()
+    y.copy_(z)
+    (z * rg.tensor([[1.0, 10.0], [100.0, 1000.0]], device=device)).sum().backward()
+    assert x.grad.tolist() == [[1, 10], [100, 1000]]
+    x, y = start([1.0, 2.0])
+    z = y.view(2)
+    y.copy_(z)
+    gy, gz = rg.autograd.grad(y.sum() * 3 + z.sum() * 5, [y, z])
+    assert gy.tolist() == [8, 8] and gz.tolist() == [5, 5]
+    x, y = start([1.0, 2.0, 3.0])
+    w = y[1:]
+    y[:2] = w
+    for _ in range(3):
+        w.mul_(2.0)
+    w.sum().backward()
+    assert x.grad.tolist() == [0, 0, 16]

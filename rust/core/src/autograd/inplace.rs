@@ -110,19 +110,20 @@ fn store(x: &Tensor, value: &Tensor, computed: bool) -> Result<()> {
     } else {
         value.clone()
     };
+    // Before the version rises: a value that is a view of the same base would take its old history for the new one.
+    let from = fitted.edge();
     ops::cast::store(x, &fitted)?;
     x.storage().bump_version();
-    if !history {
-        return Ok(());
+    if history {
+        rewrite(x, from, computed);
     }
-    rewrite(x, &fitted, computed);
     Ok(())
 }
 
-/// The new history of `x`, in which `fitted` was written.
-fn rewrite(x: &Tensor, fitted: &Tensor, computed: bool) {
+/// The new history of `x`, in which a value with the history `from` was written.
+fn rewrite(x: &Tensor, from: Edge, computed: bool) {
     let Some(view) = x.view() else {
-        let edge = match fitted.edge() {
+        let edge = match from {
             edge @ Edge::Node(..) if computed => edge,
             // The old value takes no part any more, yet `x` stays a variable of the graph.
             edge => Edge::Node(
@@ -140,7 +141,7 @@ fn rewrite(x: &Tensor, fitted: &Tensor, computed: bool) {
     // The base now depends on what was written into this part of it; every view of the base, this
     // one too, makes its history anew when it is asked for.
     let rule = ViewWrite { last: view.last, part: OutMeta::of(x) };
-    let edges = smallvec![view.base.edge(), fitted.edge()];
+    let edges = smallvec![view.base.edge(), from];
     let node = Node::other(Box::new(rule), edges, smallvec![OutMeta::of(&view.base)]);
     view.base.move_history(Edge::Node(node, 0));
 }
