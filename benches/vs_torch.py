@@ -2,9 +2,9 @@
 
     python benches/vs_torch.py [--threads N] [--repeats N] [--only NAME]
 
-A ratio below 1 means that rubigo took less time. Blocks of both libraries alternate; a short pause
-in between lets the other library's spinning workers go to sleep. The median of the ratios of the
-blocks is printed.
+A ratio below 1 means that rubigo took less time. Blocks of both libraries alternate; a pause in
+between, longer than idle workers spin, lets the other library's go to sleep. The median of the
+ratios of the blocks is printed.
 """
 
 import argparse
